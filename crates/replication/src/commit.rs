@@ -5,16 +5,22 @@ use pegasus_types::{Applied, Ballot, Committed, Decree, Durable, Mutation, NodeI
 use crate::event::{Effect, WriteResult};
 use crate::message::Message;
 use crate::replica::{Ctx, Replica};
-use crate::role::{Phase, Role};
+use crate::role::{Phase, Primary, Role};
 
 impl Replica {
-    /// Primary: a decree is committed once it is in the log of the primary and of every member,
+    /// Primary: what is ready is committed. A primary without other members does so only under the
+    /// meta server's lease; nobody else could object if it was deposed.
+    ///
+    /// A decree is ready once it is in the log of the primary and of every member,
     /// and, while a change is being decided, of every member it would add (design 3, rule 4).
     pub(crate) fn commit_ready(&mut self, cx: &mut Ctx<'_>) {
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
         if !matches!(primary.phase, Phase::Syncing | Phase::Open) {
+            return;
+        }
+        if self.config.secondaries.is_empty() && !confirmed_by_meta(cx, primary) {
             return;
         }
         let mut ready = self.persisted;
@@ -51,11 +57,7 @@ impl Replica {
         if ballot != self.config.ballot || !self.follows(from) {
             return;
         }
-        if self
-            .window
-            .chain_at(committed)
-            .is_some_and(|ours| ours != chain)
-        {
+        if self.window.chain_at(committed).is_some_and(|ours| ours != chain) {
             cx.send(from, Message::NeedSync { ballot });
             return;
         }
@@ -106,18 +108,11 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
-        if primary.held_replies.is_empty() {
-            return;
-        }
-        let lease = cx.leases.held_from_meta(cx.now);
-        if alone && (lease.is_none() || lease != primary.meta_confirmed) {
+        if alone && !confirmed_by_meta(cx, primary) {
             return;
         }
         for (decree, token) in primary.held_replies.drain(..) {
-            cx.out.push(Effect::Reply {
-                token,
-                result: WriteResult::Committed(decree),
-            });
+            cx.out.push(Effect::Reply { token, result: WriteResult::Committed(decree) });
         }
     }
 
@@ -125,9 +120,7 @@ impl Replica {
         let up_to = up_to.min(self.applying);
         if up_to > self.durable.decree() {
             self.durable = Durable(up_to.min(self.applied.decree()));
-            cx.out.push(Effect::CollectLog {
-                below: self.durable.decree(),
-            });
+            cx.out.push(Effect::CollectLog { below: self.durable.decree() });
         }
     }
 
@@ -143,4 +136,10 @@ impl Replica {
             .last()
             .unwrap_or(self.persisted);
     }
+}
+
+/// Whether the meta server confirmed the configuration within the lease it gives now.
+fn confirmed_by_meta(cx: &Ctx<'_>, primary: &Primary) -> bool {
+    let lease = cx.leases.held_from_meta(cx.now);
+    lease.is_some() && lease == primary.meta_confirmed
 }

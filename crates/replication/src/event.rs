@@ -163,8 +163,10 @@ pub type Effects = Vec<Effect>;
 /// What must survive a restart besides log and engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistentState {
-    pub ballot: Ballot,
+    /// The last configuration this replica took part in, as member or learner.
     pub config: PartitionConfig,
+    /// The last ballot in which it was a member, 0 if that says nothing about what it holds now.
+    pub member_ballot: Ballot,
 }
 
 /// The result of one `Write`.

@@ -26,10 +26,9 @@ impl Replica {
         };
         match &self.role {
             Role::Primary(_) => self.primary_gate().unwrap_or(closed),
-            Role::Secondary(follower) if follower.synced => Gate {
-                role: GateRole::Secondary,
-                ..closed
-            },
+            Role::Secondary(follower) if follower.synced => {
+                Gate { role: GateRole::Secondary, ..closed }
+            }
             _ => closed,
         }
     }
@@ -52,11 +51,8 @@ impl Replica {
         {
             leases.push((node.clone(), learner.stream.as_ref()?.confirmed?));
         }
-        let meta_lease = if self.config.secondaries.is_empty() {
-            Some(primary.meta_confirmed?)
-        } else {
-            None
-        };
+        let meta_lease =
+            if self.config.secondaries.is_empty() { Some(primary.meta_confirmed?) } else { None };
         Some(Gate {
             ballot: self.config.ballot,
             role: GateRole::Primary,

@@ -29,12 +29,7 @@ impl Replica {
             return;
         }
         if ballot < self.config.ballot {
-            return cx.send(
-                &from,
-                Message::Stale {
-                    ballot: self.config.ballot,
-                },
-            );
+            return cx.send(&from, Message::Stale { ballot: self.config.ballot });
         }
         if let Role::Learner(learner) = &self.role
             && learner.nonce == nonce
@@ -56,11 +51,10 @@ impl Replica {
         self.step_down(cx);
         self.update = None;
         self.app = app;
+        // What it acknowledged as a member may be dropped from here on.
+        self.member_ballot = Ballot::ZERO;
         self.adopt(cx, config);
-        self.followed = Some(Followed {
-            primary: from.clone(),
-            ballot,
-        });
+        self.followed = Some(Followed { primary: from.clone(), ballot });
         self.truncate(cx, self.committed.decree());
         self.role = Role::Learner(Learner {
             nonce,
@@ -79,12 +73,7 @@ impl Replica {
             return;
         };
         learner.asked_at = cx.now;
-        let request = Message::LearnRequest {
-            ballot,
-            nonce: learner.nonce,
-            last,
-            chain,
-        };
+        let request = Message::LearnRequest { ballot, nonce: learner.nonce, last, chain };
         let primary = learner.primary.clone();
         cx.send(&primary, request);
     }
@@ -114,26 +103,12 @@ impl Replica {
         learner.heard_at = cx.now;
         if last > committed || ours.is_some_and(|c| c != chain) {
             let plan = LearnPlan::Copy;
-            return cx.send(
-                from,
-                Message::LearnReply {
-                    ballot,
-                    nonce,
-                    plan,
-                },
-            );
+            return cx.send(from, Message::LearnReply { ballot, nonce, plan });
         }
         if ours.is_some() {
             learner.stream = Some(Peer::new(cx.now));
             let plan = LearnPlan::Stream;
-            return cx.send(
-                from,
-                Message::LearnReply {
-                    ballot,
-                    nonce,
-                    plan,
-                },
-            );
+            return cx.send(from, Message::LearnReply { ballot, nonce, plan });
         }
         cx.out.push(Effect::ReadLog {
             to: from.clone(),
@@ -163,18 +138,9 @@ impl Replica {
             m.first().is_some_and(|first| first.decree == after.next())
                 && m.windows(2).all(|w| w[1].prev_chain == w[0].chain)
         });
-        let plan = usable.map_or(LearnPlan::Copy, |mutations| LearnPlan::Records {
-            mutations,
-        });
+        let plan = usable.map_or(LearnPlan::Copy, |mutations| LearnPlan::Records { mutations });
         let ballot = self.config.ballot;
-        cx.send(
-            &to,
-            Message::LearnReply {
-                ballot,
-                nonce,
-                plan,
-            },
-        );
+        cx.send(&to, Message::LearnReply { ballot, nonce, plan });
     }
 
     /// Learner: the primary said how to go on.
@@ -195,10 +161,8 @@ impl Replica {
             // Sent to a learner that streams when the stream cannot go on.
             LearnPlan::Retry if learner.stage == LearnStage::Streaming => {
                 learner.stage = LearnStage::Fetching;
-                learner.follower = Follower {
-                    last_round: learner.follower.last_round,
-                    ..Follower::default()
-                };
+                learner.follower =
+                    Follower { last_round: learner.follower.last_round, ..Follower::default() };
                 self.truncate(cx, self.committed.decree());
                 self.request_learn(cx);
             }
@@ -290,14 +254,7 @@ impl Replica {
             learner.stream = None;
             let nonce = learner.nonce;
             let plan = LearnPlan::Retry;
-            cx.send(
-                node,
-                Message::LearnReply {
-                    ballot,
-                    nonce,
-                    plan,
-                },
-            );
+            cx.send(node, Message::LearnReply { ballot, nonce, plan });
         }
     }
 

@@ -18,12 +18,7 @@ pub struct LeaseOptions {
 
 impl Default for LeaseOptions {
     fn default() -> LeaseOptions {
-        LeaseOptions {
-            lease_ms: 1500,
-            promise_ms: 1800,
-            heartbeat_ms: 200,
-            silence_ms: 1000,
-        }
+        LeaseOptions { lease_ms: 1500, promise_ms: 1800, heartbeat_ms: 200, silence_ms: 1000 }
     }
 }
 
@@ -137,24 +132,16 @@ fn extend(lease: &mut PeerLease, now: Tick, deadline: Tick) {
 
 impl LeaseView for LeaseTable {
     fn promise_until(&self, holder: &NodeId) -> Tick {
-        let given = self
-            .peers
-            .get(holder)
-            .map_or(Tick::ZERO, |p| p.promise_until);
+        let given = self.peers.get(holder).map_or(Tick::ZERO, |p| p.promise_until);
         given.max(self.unknown_promises_until)
     }
 
     fn held(&self, now: Tick, grantor: &NodeId) -> Option<u64> {
-        self.peers
-            .get(grantor)
-            .filter(|p| now < p.deadline)
-            .map(|p| p.epoch)
+        self.peers.get(grantor).filter(|p| now < p.deadline).map(|p| p.epoch)
     }
 
     fn held_from_meta(&self, now: Tick) -> Option<u64> {
-        Some(&self.meta)
-            .filter(|m| now < m.deadline)
-            .map(|m| m.epoch)
+        Some(&self.meta).filter(|m| now < m.deadline).map(|m| m.epoch)
     }
 
     fn last_heard(&self, peer: &NodeId) -> Tick {

@@ -36,15 +36,8 @@ impl Replica {
     pub(crate) fn append(&mut self, cx: &mut Ctx<'_>, mutation: Mutation, token: Option<u64>) {
         self.log_seq += 1;
         self.last_timestamp_us = self.last_timestamp_us.max(mutation.timestamp_us);
-        cx.out.push(Effect::Append {
-            seq: self.log_seq,
-            mutation: mutation.clone(),
-        });
-        self.window.push(Slot {
-            mutation,
-            seq: self.log_seq,
-            token,
-        });
+        cx.out.push(Effect::Append { seq: self.log_seq, mutation: mutation.clone() });
+        self.window.push(Slot { mutation, seq: self.log_seq, token });
     }
 
     /// Drop everything above `above` from the history, in the log too.
@@ -58,10 +51,23 @@ impl Replica {
         }
         self.persisted = self.persisted.min(above);
         self.log_seq += 1;
-        cx.out.push(Effect::TruncateLog {
-            seq: self.log_seq,
-            above,
-        });
+        cx.out.push(Effect::TruncateLog { seq: self.log_seq, above });
+    }
+
+    /// Primary: peers whose place in the stream has left memory need another way to get on.
+    pub(crate) fn reroute_laggards(&mut self, cx: &mut Ctx<'_>) {
+        let base = self.window.base();
+        let Role::Primary(primary) = &self.role else {
+            return;
+        };
+        let laggards: Vec<NodeId> = primary
+            .streams()
+            .filter(|(_, peer)| peer.synced && peer.sent < base)
+            .map(|(node, _)| node.clone())
+            .collect();
+        for node in laggards {
+            self.peer_lacks_history(cx, &node);
+        }
     }
 
     /// Primary: send every synced peer what it has not been sent yet.
@@ -71,15 +77,9 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
-        let streams = primary.members.iter_mut().chain(
-            primary
-                .learners
-                .iter_mut()
-                .filter_map(|(n, l)| Some((n, l.stream.as_mut()?))),
-        );
         let last = self.window.last();
         let mut told_all = true;
-        for (node, peer) in streams {
+        for (node, peer) in primary.streams_mut() {
             if !peer.synced || peer.sent >= last {
                 told_all = false;
                 continue;
@@ -96,10 +96,7 @@ impl Replica {
                     committed,
                     committed_chain: committed_chain.unwrap_or(0),
                 };
-                cx.out.push(Effect::Send {
-                    to: node.clone(),
-                    message,
-                });
+                cx.out.push(Effect::Send { to: node.clone(), message });
                 peer.sent = slot.mutation.decree;
             }
         }
@@ -119,20 +116,13 @@ impl Replica {
         mutation: Mutation,
     ) -> bool {
         if ballot < self.config.ballot {
-            cx.send(
-                from,
-                Message::Stale {
-                    ballot: self.config.ballot,
-                },
-            );
+            cx.send(from, Message::Stale { ballot: self.config.ballot });
             return false;
         }
         let here = ballot == self.config.ballot && self.follows(from);
         let repeat = mutation.decree <= self.window.last();
         let fits = if repeat {
-            self.window
-                .chain_at(mutation.decree)
-                .is_none_or(|c| c == mutation.chain)
+            self.window.chain_at(mutation.decree).is_none_or(|c| c == mutation.chain)
         } else {
             self.window.fits(&mutation) && mutation.is_intact()
         };
@@ -188,10 +178,6 @@ impl Replica {
             Role::Learner(learner) => learner.follower.synced,
             _ => false,
         };
-        synced
-            && self
-                .followed
-                .as_ref()
-                .is_some_and(|f| f.primary == *primary)
+        synced && self.followed.as_ref().is_some_and(|f| f.primary == *primary)
     }
 }

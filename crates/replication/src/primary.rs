@@ -29,10 +29,7 @@ impl Replica {
         let mut former = std::mem::take(&mut primary.members);
         for node in &config.secondaries {
             let joined = primary.learners.remove(node).and_then(|l| l.stream);
-            let mut peer = former
-                .remove(node)
-                .or(joined)
-                .unwrap_or_else(|| Peer::new(now));
+            let mut peer = former.remove(node).or(joined).unwrap_or_else(|| Peer::new(now));
             peer.unsync(now);
             primary.members.insert(node.clone(), peer);
         }
@@ -51,11 +48,7 @@ impl Replica {
         let former = self.config.primary.clone().filter(|p| p != me);
         let unknown =
             self.followed.is_none() && self.config.primary.is_none() && self.config.ballot.0 > 0;
-        let not_before = if unknown {
-            cx.leases.promise_until(me)
-        } else {
-            Tick::ZERO
-        };
+        let not_before = if unknown { cx.leases.promise_until(me) } else { Tick::ZERO };
         if self.followed.is_none() {
             let ballot = self.config.ballot;
             self.followed = former.map(|primary| Followed { primary, ballot });
@@ -84,6 +77,7 @@ impl Replica {
         self.open_ballot(cx);
         self.sync_peers(cx);
         self.commit_ready(cx);
+        self.reroute_laggards(cx);
         self.pump(cx);
         self.tend_members(cx);
         self.tend_learners(cx);
@@ -93,11 +87,7 @@ impl Replica {
     }
 
     fn phase(&self) -> Option<Phase> {
-        if let Role::Primary(primary) = &self.role {
-            Some(primary.phase)
-        } else {
-            None
-        }
+        if let Role::Primary(primary) = &self.role { Some(primary.phase) } else { None }
     }
 
     fn set_phase(&mut self, phase: Phase) {
@@ -139,9 +129,7 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
-        let due = primary
-            .meta_asked
-            .is_none_or(|(_, at)| cx.now.since(at) >= ASK_AGAIN_MS);
+        let due = primary.meta_asked.is_none_or(|(_, at)| cx.now.since(at) >= ASK_AGAIN_MS);
         if due {
             primary.meta_asked = Some((0, cx.now));
             self.warn_former(cx, self.config.ballot);
@@ -162,10 +150,7 @@ impl Replica {
         if !matches!(primary.phase, Phase::Syncing | Phase::Open) || self.update.is_some() {
             return;
         }
-        let silent = primary
-            .members
-            .iter()
-            .find(|(n, p)| self.is_silent(cx, n, p.since));
+        let silent = primary.members.iter().find(|(n, p)| self.is_silent(cx, n, p.since));
         if let Some((node, _)) = silent {
             let node = node.clone();
             return self.member_failed(cx, &node, true);
@@ -193,12 +178,8 @@ impl Replica {
             self.is_silent(cx, node, learner.since + self.options.silence_ms)
                 || cx.now.since(learner.heard_at) >= self.options.learner_timeout_ms
         };
-        let lost: Vec<NodeId> = primary
-            .learners
-            .iter()
-            .filter(|(n, l)| gone(n, l))
-            .map(|(n, _)| n.clone())
-            .collect();
+        let lost: Vec<NodeId> =
+            primary.learners.iter().filter(|(n, l)| gone(n, l)).map(|(n, _)| n.clone()).collect();
         for node in lost {
             self.drop_learner(&node);
         }
@@ -254,25 +235,10 @@ impl Replica {
         primary.notice_at = None;
         primary.noticed = committed;
         primary.group_check_at = cx.now + self.options.group_check_ms;
-        let streams = primary.members.iter().chain(
-            primary
-                .learners
-                .iter()
-                .filter_map(|(n, l)| Some((n, l.stream.as_ref()?))),
-        );
-        let nodes: Vec<NodeId> = streams
-            .filter(|(_, p)| p.synced)
-            .map(|(n, _)| n.clone())
-            .collect();
+        let nodes: Vec<NodeId> =
+            primary.streams().filter(|(_, p)| p.synced).map(|(n, _)| n.clone()).collect();
         for node in nodes {
-            cx.send(
-                &node,
-                Message::Commit {
-                    ballot,
-                    committed,
-                    chain,
-                },
-            );
+            cx.send(&node, Message::Commit { ballot, committed, chain });
         }
     }
 
@@ -292,9 +258,8 @@ impl Replica {
         if primary.meta_confirmed == Some(epoch) {
             return;
         }
-        let asked = primary
-            .meta_asked
-            .is_some_and(|(e, at)| e == epoch && cx.now.since(at) < ASK_AGAIN_MS);
+        let asked =
+            primary.meta_asked.is_some_and(|(e, at)| e == epoch && cx.now.since(at) < ASK_AGAIN_MS);
         if !asked {
             primary.meta_asked = Some((epoch, cx.now));
             cx.out.push(Effect::AskMeta { epoch });

@@ -88,11 +88,7 @@ impl Replica {
         config.ballot = config.ballot.next();
         config.primary = None;
         let kind = ChangeKind::DowngradeToInactive;
-        cx.out.push(Effect::Update(ConfigUpdate {
-            kind,
-            node: me,
-            config,
-        }));
+        cx.out.push(Effect::Update(ConfigUpdate { kind, node: me, config }));
     }
 
     /// Start a change. From now on its outcome is unknown until the meta server answers.
@@ -102,10 +98,7 @@ impl Replica {
         config.last_committed = config.last_committed.max(self.committed.decree());
         let request = ConfigUpdate { kind, node, config };
         cx.out.push(Effect::Update(request.clone()));
-        self.update = Some(PendingUpdate {
-            request,
-            asked_at: cx.now,
-        });
+        self.update = Some(PendingUpdate { request, asked_at: cx.now });
     }
 
     /// Ask again while nothing was heard.
@@ -206,7 +199,7 @@ impl Replica {
         }
         self.step_down(cx);
         if !config.is_member(&me) {
-            self.adopt(cx, config);
+            // Not adopted: what this replica holds belongs to the ballot it was a member of.
             self.role = Role::Inactive;
         } else if config.primary.is_none() {
             // Between two primaries. Note the ballot, so that the old one finds nobody.
@@ -223,18 +216,10 @@ impl Replica {
     /// A replica that is not primary answers that it serves nothing: whoever asks waits for that.
     pub(crate) fn told_stale(&mut self, cx: &mut Ctx<'_>, from: &NodeId, ballot: Ballot) {
         if !matches!(self.role, Role::Primary(_)) {
-            return cx.send(
-                from,
-                Message::Released {
-                    ballot: self.config.ballot,
-                },
-            );
+            return cx.send(from, Message::Released { ballot: self.config.ballot });
         }
         if ballot > self.config.ballot {
-            let expected = self
-                .update
-                .as_ref()
-                .is_some_and(|u| u.request.config.ballot == ballot);
+            let expected = self.update.as_ref().is_some_and(|u| u.request.config.ballot == ballot);
             if !expected {
                 self.step_down(cx);
                 self.role = Role::Inactive;
@@ -249,17 +234,9 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
-        let peers: Vec<NodeId> = primary
-            .members
-            .keys()
-            .chain(primary.learners.keys())
-            .cloned()
-            .collect();
-        let held: Vec<u64> = primary
-            .held_replies
-            .drain(..)
-            .map(|(_, token)| token)
-            .collect();
+        let peers: Vec<NodeId> =
+            primary.members.keys().chain(primary.learners.keys()).cloned().collect();
+        let held: Vec<u64> = primary.held_replies.drain(..).map(|(_, token)| token).collect();
         self.role = Role::Inactive;
         self.publish_gate(cx);
         for token in self.window.take_tokens().into_iter().chain(held) {
@@ -309,10 +286,7 @@ impl Replica {
 
     /// Forget a learner, unless a change that would make it a member is under way.
     pub(crate) fn drop_learner(&mut self, node: &NodeId) {
-        let joining = self
-            .update
-            .as_ref()
-            .is_some_and(|u| u.request.config.is_member(node));
+        let joining = self.update.as_ref().is_some_and(|u| u.request.config.is_member(node));
         if let Role::Primary(primary) = &mut self.role
             && !joining
         {
@@ -333,13 +307,8 @@ impl Replica {
         {
             return;
         }
-        let learner = LearnerPeer {
-            nonce,
-            stream: None,
-            since: cx.now,
-            asked_at: cx.now,
-            heard_at: cx.now,
-        };
+        let learner =
+            LearnerPeer { nonce, stream: None, since: cx.now, asked_at: cx.now, heard_at: cx.now };
         primary.learners.insert(node.clone(), learner);
         self.invite_learner(cx, &node, nonce);
     }

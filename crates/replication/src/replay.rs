@@ -1,6 +1,6 @@
 //! How a replica comes back from its disk.
 
-use pegasus_types::{Applied, Committed, Decree, Durable, PartitionConfig, Tick};
+use pegasus_types::{Applied, Ballot, Committed, Decree, Durable, PartitionConfig, Tick};
 
 use crate::options::{Options, Restored};
 use crate::replica::Replica;
@@ -13,14 +13,7 @@ impl Replica {
     /// Log records that do not follow from what the engine holds cannot be used; they are dropped
     /// and the replica is suspect, for it may have acknowledged them.
     pub fn open(options: Options, restored: Restored, now: Tick) -> Replica {
-        let Restored {
-            state,
-            app,
-            durable,
-            durable_chain,
-            log,
-            mut suspect,
-        } = restored;
+        let Restored { state, app, durable, durable_chain, log, mut suspect } = restored;
         let mut window = Window::new(durable, durable_chain);
         let mut committed = durable;
         let mut last_timestamp_us = 0;
@@ -31,22 +24,21 @@ impl Replica {
             }
             committed = committed.max(mutation.committed);
             last_timestamp_us = last_timestamp_us.max(mutation.timestamp_us);
-            window.push(Slot {
-                mutation,
-                seq: 0,
-                token: None,
-            });
+            window.push(Slot { mutation, seq: 0, token: None });
         }
         let committed = committed.min(window.last());
-        let config = state.map_or_else(
+        let member_ballot = state.as_ref().map_or(Ballot::ZERO, |s| s.member_ballot);
+        let config = state.as_ref().map_or_else(
             || PartitionConfig::new(options.pid, app.max_replica_count),
-            |state| state.config,
+            |state| state.config.clone(),
         );
         let persisted = window.last();
         Replica {
             options,
             app,
             config,
+            member_ballot,
+            state,
             role: Role::Inactive,
             window,
             committed: Committed(committed),

@@ -18,6 +18,11 @@ pub struct Replica {
     pub(crate) options: Options,
     pub(crate) app: AppInfo,
     pub(crate) config: PartitionConfig,
+    /// The last ballot in which this replica was a member and since when it only gained history.
+    /// Only that ballot counts when the last members of a partition are compared.
+    pub(crate) member_ballot: Ballot,
+    /// What was handed out to be written down last.
+    pub(crate) state: Option<PersistentState>,
     pub(crate) role: Role,
     pub(crate) window: Window,
     pub(crate) committed: Committed,
@@ -55,10 +60,7 @@ pub(crate) struct Ctx<'a> {
 
 impl Ctx<'_> {
     pub fn send(&mut self, to: &NodeId, message: Message) {
-        self.out.push(Effect::Send {
-            to: to.clone(),
-            message,
-        });
+        self.out.push(Effect::Send { to: to.clone(), message });
     }
 }
 
@@ -73,11 +75,7 @@ impl Replica {
         }
         self.stepped_at = now;
         match event {
-            Event::Write {
-                token,
-                timestamp_us,
-                body,
-            } => self.write(cx, token, timestamp_us, body),
+            Event::Write { token, timestamp_us, body } => self.write(cx, token, timestamp_us, body),
             Event::Message { from, message } => self.message(cx, from, message),
             Event::Persisted { seq } => self.log_persisted(seq),
             Event::StatePersisted { seq } => self.state_done = self.state_done.max(seq),
@@ -86,12 +84,7 @@ impl Replica {
             Event::Config { config, asked_in } => self.config_told(cx, config, asked_in),
             Event::Proposal { proposal, nonce } => self.proposed(cx, proposal, nonce),
             Event::UpdateReply { ballot, outcome } => self.update_answered(cx, ballot, outcome),
-            Event::LogRead {
-                to,
-                nonce,
-                after,
-                mutations,
-            } => {
+            Event::LogRead { to, nonce, after, mutations } => {
                 self.log_was_read(cx, to, nonce, after, mutations);
             }
             Event::CopyFinished { nonce, result } => self.copy_finished(cx, nonce, result),
@@ -114,8 +107,8 @@ impl Replica {
         self.advance_follower(cx);
         self.advance_learner(cx);
         self.apply_committed(cx);
-        self.window
-            .trim(self.applied.decree(), self.options.cache_bytes);
+        let kept_elsewhere = self.applied.decree().min(self.persisted);
+        self.window.trim(kept_elsewhere, self.options.cache_bytes);
         self.publish_gate(cx);
         self.wake = self.next_wake(cx.now);
     }
@@ -127,47 +120,28 @@ impl Replica {
         match message {
             Message::Sync(sync) => self.sync_received(cx, from, sync),
             Message::SyncAck(ack) => self.sync_answered(cx, &from, ack),
-            Message::Prepare {
-                ballot,
-                mutation,
-                committed,
-                committed_chain,
-            } => {
+            Message::Prepare { ballot, mutation, committed, committed_chain } => {
                 if self.prepare_received(cx, &from, ballot, mutation) {
                     self.commit_told(cx, &from, ballot, committed, committed_chain);
                 }
             }
             Message::PrepareAck { ballot, acked } => self.prepare_acked(cx, &from, ballot, acked),
-            Message::Commit {
-                ballot,
-                committed,
-                chain,
-            } => {
+            Message::Commit { ballot, committed, chain } => {
                 self.commit_told(cx, &from, ballot, committed, chain);
             }
             Message::Stale { ballot } => self.told_stale(cx, &from, ballot),
             Message::NeedSync { ballot } => self.sync_wanted(cx.now, &from, ballot),
             Message::Absent { ballot } => self.peer_absent(cx, &from, ballot),
-            Message::AddLearner {
-                ballot,
-                nonce,
-                config,
-                app,
-            } => {
+            Message::AddLearner { ballot, nonce, config, app } => {
                 self.learner_wanted(cx, from, ballot, nonce, config, *app);
             }
-            Message::LearnRequest {
-                nonce, last, chain, ..
-            } => {
+            Message::LearnRequest { nonce, last, chain, .. } => {
                 self.learn_requested(cx, &from, nonce, last, chain);
             }
             Message::Learning { nonce, .. } => self.learner_heard(cx.now, &from, nonce),
             Message::LearnReply { nonce, plan, .. } => self.learn_answered(cx, &from, nonce, plan),
             Message::Released { ballot } => {
-                self.released = Some(Followed {
-                    primary: from,
-                    ballot,
-                });
+                self.released = Some(Followed { primary: from, ballot });
             }
             Message::Dismiss { ballot, config } => self.dismissed(cx, &from, ballot, config),
         }
@@ -188,21 +162,16 @@ impl Replica {
     /// Take a configuration as one's own and write it down; nothing that depends on it may be
     /// said before the number returned here is persisted.
     pub(crate) fn adopt(&mut self, cx: &mut Ctx<'_>, config: PartitionConfig) -> u64 {
-        assert!(
-            config.ballot >= self.config.ballot,
-            "a ballot never decreases"
-        );
-        if config != self.config || self.state_seq == 0 {
-            self.config = config;
+        assert!(config.ballot >= self.config.ballot, "a ballot never decreases");
+        let member_ballot =
+            if config.is_member(&self.options.me) { config.ballot } else { self.member_ballot };
+        let state = PersistentState { config, member_ballot };
+        if self.state.as_ref() != Some(&state) {
+            self.config = state.config.clone();
+            self.member_ballot = member_ballot;
+            self.state = Some(state.clone());
             self.state_seq += 1;
-            let state = PersistentState {
-                ballot: self.config.ballot,
-                config: self.config.clone(),
-            };
-            cx.out.push(Effect::PersistState {
-                seq: self.state_seq,
-                state,
-            });
+            cx.out.push(Effect::PersistState { seq: self.state_seq, state });
         }
         self.state_seq
     }
@@ -274,15 +243,8 @@ impl Replica {
                     || self.window.last() > self.committed.decree()
                     || !primary.learners.is_empty()
                     || !primary.held_replies.is_empty()
-                    || primary
-                        .members
-                        .values()
-                        .any(|p| !p.synced || p.confirmed.is_none());
-                let usual = if busy {
-                    retry
-                } else {
-                    (now + 500).min(primary.group_check_at)
-                };
+                    || primary.members.values().any(|p| !p.synced || p.confirmed.is_none());
+                let usual = if busy { retry } else { (now + 500).min(primary.group_check_at) };
                 primary.notice_at.map_or(usual, |at| at.min(usual))
             }
         }
@@ -291,7 +253,7 @@ impl Replica {
     pub fn report(&self) -> ReplicaReport {
         ReplicaReport {
             pid: self.options.pid,
-            ballot: self.config.ballot,
+            ballot: self.member_ballot,
             status: self.status(),
             committed: self.committed.decree(),
             prepared: self.window.last(),
@@ -346,12 +308,8 @@ impl Replica {
 
     /// Nodes this replica exchanges messages and leases with at the moment.
     pub fn peers(&self) -> Vec<NodeId> {
-        let mut peers: Vec<NodeId> = self
-            .config
-            .members()
-            .filter(|n| **n != self.options.me)
-            .cloned()
-            .collect();
+        let mut peers: Vec<NodeId> =
+            self.config.members().filter(|n| **n != self.options.me).cloned().collect();
         match &self.role {
             Role::Primary(primary) => peers.extend(primary.learners.keys().cloned()),
             Role::Learner(learner) => peers.push(learner.primary.clone()),
@@ -363,9 +321,6 @@ impl Replica {
     }
 
     pub(crate) fn refuse(&self, cx: &mut Ctx<'_>, token: u64, refusal: Refusal) {
-        cx.out.push(Effect::Reply {
-            token,
-            result: WriteResult::Refused(refusal),
-        });
+        cx.out.push(Effect::Reply { token, result: WriteResult::Refused(refusal) });
     }
 }

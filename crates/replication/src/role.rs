@@ -40,6 +40,19 @@ pub(crate) struct Primary {
     pub next_round: u64,
 }
 
+impl Primary {
+    /// Everybody who receives the stream: members, and learners that got that far.
+    pub fn streams(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
+        let learners = self.learners.iter().filter_map(|(n, l)| Some((n, l.stream.as_ref()?)));
+        self.members.iter().chain(learners)
+    }
+
+    pub fn streams_mut(&mut self) -> impl Iterator<Item = (&NodeId, &mut Peer)> {
+        let learners = self.learners.iter_mut().filter_map(|(n, l)| Some((n, l.stream.as_mut()?)));
+        self.members.iter_mut().chain(learners)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The ballot is being written to disk; nobody may hear of it before.

@@ -19,14 +19,8 @@ impl Replica {
         }
         let retransmit_ms = self.options.retransmit_ms;
         let last = self.window.last();
-        let streams = primary.members.iter().chain(
-            primary
-                .learners
-                .iter()
-                .filter_map(|(n, l)| Some((n, l.stream.as_ref()?))),
-        );
         let mut wanted = Vec::new();
-        for (node, peer) in streams {
+        for (node, peer) in primary.streams() {
             let held = cx.leases.held(cx.now, node);
             let rested = cx.now.since(peer.sync_at) >= retransmit_ms || peer.round == 0;
             let stuck = peer.acked < last
@@ -64,14 +58,7 @@ impl Replica {
         peer.round = round;
         peer.sync_at = cx.now;
         peer.sync_epoch = held;
-        let sync = Sync {
-            ballot,
-            config,
-            learner,
-            round,
-            committed,
-            chains,
-        };
+        let sync = Sync { ballot, config, learner, round, committed, chains };
         cx.send(node, Message::Sync(sync));
     }
 
@@ -100,10 +87,7 @@ impl Replica {
             return;
         }
         let state_seq = self.adopt(cx, sync.config.clone());
-        self.followed = Some(Followed {
-            primary: from,
-            ballot: sync.ballot,
-        });
+        self.followed = Some(Followed { primary: from, ballot: sync.ballot });
         let fresh = self.follower().is_some_and(|f| sync.round > f.last_round);
         if !fresh {
             return;
@@ -115,12 +99,7 @@ impl Replica {
             follower.last_round = sync.round;
             follower.synced = agreed;
             follower.acked = Decree::ZERO;
-            follower.owed = Some(OwedAck {
-                round: sync.round,
-                outcome,
-                state_seq,
-                log_seq,
-            });
+            follower.owed = Some(OwedAck { round: sync.round, outcome, state_seq, log_seq });
         }
     }
 
@@ -137,10 +116,7 @@ impl Replica {
         // A restarted node that does not know whom it followed must honour what its predecessor
         // may have promised; to itself a node never promises, so that is just the unknown part.
         let unknown = known.is_none().then_some(&self.options.me);
-        let formers = followed
-            .into_iter()
-            .chain(self.config.primary.as_ref())
-            .chain(unknown);
+        let formers = followed.into_iter().chain(self.config.primary.as_ref()).chain(unknown);
         formers
             .filter(|p| *p != other)
             .filter(|p| known.is_none() || **p != self.options.me)
@@ -153,11 +129,7 @@ impl Replica {
     /// Tell the primary followed so far that there is a higher ballot, so that it hands its
     /// promises back instead of renewing them.
     pub(crate) fn warn_former(&self, cx: &mut Ctx<'_>, ballot: Ballot) {
-        let former = self
-            .followed
-            .as_ref()
-            .map(|f| &f.primary)
-            .or(self.config.primary.as_ref());
+        let former = self.followed.as_ref().map(|f| &f.primary).or(self.config.primary.as_ref());
         if let Some(former) = former
             && *former != self.options.me
         {
@@ -167,15 +139,9 @@ impl Replica {
 
     fn has_released(&self, primary: &NodeId) -> bool {
         let since = self.followed.as_ref().map_or(self.config.ballot, |f| {
-            if f.primary == *primary {
-                f.ballot
-            } else {
-                self.config.ballot
-            }
+            if f.primary == *primary { f.ballot } else { self.config.ballot }
         });
-        self.released
-            .as_ref()
-            .is_some_and(|r| r.primary == *primary && r.ballot >= since)
+        self.released.as_ref().is_some_and(|r| r.primary == *primary && r.ballot >= since)
     }
 
     /// Take the role that a Sync gives; false if this replica cannot.
@@ -183,21 +149,11 @@ impl Replica {
         let newer = sync.ballot > self.config.ballot;
         if let Some(nonce) = sync.learner {
             let Role::Learner(learner) = &mut self.role else {
-                cx.send(
-                    from,
-                    Message::Absent {
-                        ballot: sync.ballot,
-                    },
-                );
+                cx.send(from, Message::Absent { ballot: sync.ballot });
                 return false;
             };
             if learner.nonce != nonce || learner.primary != *from {
-                cx.send(
-                    from,
-                    Message::Absent {
-                        ballot: sync.ballot,
-                    },
-                );
+                cx.send(from, Message::Absent { ballot: sync.ballot });
                 return false;
             }
             if matches!(learner.stage, LearnStage::Copying | LearnStage::CopyWanted) {
@@ -216,12 +172,7 @@ impl Replica {
             Role::Secondary(_) if !newer => {}
             // A learner is upgraded only while it streams; otherwise it lacks something.
             Role::Learner(learner) if learner.stage != LearnStage::Streaming => {
-                cx.send(
-                    from,
-                    Message::Absent {
-                        ballot: sync.ballot,
-                    },
-                );
+                cx.send(from, Message::Absent { ballot: sync.ballot });
                 return false;
             }
             Role::Primary(_) if !newer => return false,
@@ -261,10 +212,7 @@ impl Replica {
                     self.truncate(cx, committed);
                 }
                 let last = self.window.last();
-                SyncOutcome::Behind {
-                    last,
-                    chain: self.window.last_chain(),
-                }
+                SyncOutcome::Behind { last, chain: self.window.last_chain() }
             }
         }
     }
@@ -335,11 +283,7 @@ impl Replica {
             if owed.state_seq > state_done || owed.log_seq > log_done {
                 return;
             }
-            let ack = SyncAck {
-                ballot,
-                round: owed.round,
-                outcome: owed.outcome.clone(),
-            };
+            let ack = SyncAck { ballot, round: owed.round, outcome: owed.outcome.clone() };
             follower.acked = match owed.outcome {
                 SyncOutcome::Matched { matched } => matched,
                 SyncOutcome::Behind { last, .. } => last,
@@ -353,13 +297,7 @@ impl Replica {
         };
         if follower.synced && persisted > follower.acked {
             follower.acked = persisted;
-            cx.send(
-                &primary,
-                Message::PrepareAck {
-                    ballot,
-                    acked: persisted,
-                },
-            );
+            cx.send(&primary, Message::PrepareAck { ballot, acked: persisted });
         }
     }
 
@@ -422,7 +360,6 @@ impl Replica {
             }
             self.step_down(cx);
         }
-        self.adopt(cx, config);
         self.update = None;
         self.role = Role::Inactive;
     }

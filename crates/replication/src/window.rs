@@ -25,12 +25,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub fn new(base: Decree, base_chain: u64) -> Window {
-        Window {
-            base,
-            base_chain,
-            slots: VecDeque::new(),
-            bytes: 0,
-        }
+        Window { base, base_chain, slots: VecDeque::new(), bytes: 0 }
     }
 
     /// The decree just before the first slot.
@@ -43,16 +38,12 @@ impl Window {
     }
 
     pub fn last_chain(&self) -> u64 {
-        self.slots
-            .back()
-            .map_or(self.base_chain, |s| s.mutation.chain)
+        self.slots.back().map_or(self.base_chain, |s| s.mutation.chain)
     }
 
     fn index(&self, decree: Decree) -> Option<usize> {
         let offset = decree.0.checked_sub(self.base.0)?.checked_sub(1)?;
-        usize::try_from(offset)
-            .ok()
-            .filter(|i| *i < self.slots.len())
+        usize::try_from(offset).ok().filter(|i| *i < self.slots.len())
     }
 
     pub fn get(&self, decree: Decree) -> Option<&Slot> {
@@ -74,9 +65,7 @@ impl Window {
 
     /// Chains at `from`, `from + 1`, ... `last()`; `from` must be at or above the base.
     pub fn chains_from(&self, from: Decree) -> Vec<u64> {
-        (from.0..=self.last().0)
-            .filter_map(|d| self.chain_at(Decree(d)))
-            .collect()
+        (from.0..=self.last().0).filter_map(|d| self.chain_at(Decree(d))).collect()
     }
 
     /// Whether `mutation` is the next one of this history.
@@ -86,11 +75,7 @@ impl Window {
 
     /// Append the next mutation; the caller has checked that it fits.
     pub fn push(&mut self, slot: Slot) {
-        assert!(
-            self.fits(&slot.mutation),
-            "window: {:?} does not follow",
-            slot.mutation.decree
-        );
+        assert!(self.fits(&slot.mutation), "window: {:?} does not follow", slot.mutation.decree);
         self.bytes += slot.mutation.weight();
         self.slots.push_back(slot);
     }
@@ -126,18 +111,12 @@ impl Window {
     /// Mutations `after + 1 ..= up_to`, as far as the window has them.
     pub fn range(&self, after: Decree, up_to: Decree) -> impl Iterator<Item = &Slot> {
         let start = self.index(after.next()).unwrap_or(self.slots.len());
-        self.slots
-            .iter()
-            .skip(start)
-            .take_while(move |s| s.mutation.decree <= up_to)
+        self.slots.iter().skip(start).take_while(move |s| s.mutation.decree <= up_to)
     }
 
     /// Every waiting token, leaving none.
     pub fn take_tokens(&mut self) -> Vec<u64> {
-        self.slots
-            .iter_mut()
-            .filter_map(|s| s.token.take())
-            .collect()
+        self.slots.iter_mut().filter_map(|s| s.token.take()).collect()
     }
 
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {

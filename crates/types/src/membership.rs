@@ -65,6 +65,8 @@ pub enum ReplicaStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReport {
     pub pid: PartitionId,
+    /// The last ballot in which it was a member, 0 for a learner: what it is worth when the last
+    /// members of a partition without any are compared.
     pub ballot: Ballot,
     pub status: ReplicaStatus,
     pub committed: Decree,
