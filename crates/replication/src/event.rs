@@ -167,6 +167,16 @@ pub struct PersistentState {
     pub config: PartitionConfig,
     /// The last ballot in which it was a member, 0 if that says nothing about what it holds now.
     pub member_ballot: Ballot,
+    /// Some while it has been a learner since: what it was taught under.
+    pub learner: Option<LearnerMark>,
+}
+
+/// How far a learner has come, kept across restarts: a configuration may list it before it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnerMark {
+    pub nonce: u64,
+    /// Its log held the whole history of its primary once, and lost nothing since.
+    pub matched: bool,
 }
 
 /// The result of one `Write`.

@@ -3,7 +3,7 @@
 
 use pegasus_types::{AppInfo, Ballot, Committed, Decree, Mutation, NodeId, PartitionConfig, Tick};
 
-use crate::event::{CopiedState, Effect};
+use crate::event::{CopiedState, Effect, LearnerMark};
 use crate::message::{LearnPlan, Message};
 use crate::replica::{Ctx, Replica};
 use crate::role::{Followed, Follower, LearnStage, Learner, Peer, Role};
@@ -51,11 +51,11 @@ impl Replica {
         self.step_down(cx);
         self.update = None;
         self.app = app;
-        // What it acknowledged as a member may be dropped from here on.
-        self.member_ballot = Ballot::ZERO;
+        // The same primary inviting it again after a restart may already count on what it holds.
+        let known = self.learner_mark.filter(|mark| mark.nonce == nonce);
+        self.learner_mark = Some(known.unwrap_or(LearnerMark { nonce, matched: false }));
         self.adopt(cx, config);
         self.followed = Some(Followed { primary: from.clone(), ballot });
-        self.truncate(cx, self.committed.decree());
         self.role = Role::Learner(Learner {
             nonce,
             primary: from,
@@ -68,7 +68,12 @@ impl Replica {
 
     fn request_learn(&mut self, cx: &mut Ctx<'_>) {
         let ballot = self.config.ballot;
-        let (last, chain) = (self.window.last(), self.window.last_chain());
+        // Only what is committed is sure to be part of every later history; the rest is compared by
+        // the Sync, or by the records themselves.
+        let last = self.committed.decree();
+        let Some(chain) = self.window.chain_at(last) else {
+            return;
+        };
         let Role::Learner(learner) = &mut self.role else {
             return;
         };
@@ -101,7 +106,7 @@ impl Replica {
             return;
         };
         learner.heard_at = cx.now;
-        if last > committed || ours.is_some_and(|c| c != chain) {
+        if ours.map_or(last > committed, |c| c != chain) {
             let plan = LearnPlan::Copy;
             return cx.send(from, Message::LearnReply { ballot, nonce, plan });
         }
@@ -158,47 +163,57 @@ impl Replica {
             return;
         }
         match plan {
-            // Sent to a learner that streams when the stream cannot go on.
+            // Sent to a learner that streams when the stream cannot go on: what lies above the
+            // committed decree may differ from the primary's history, and since the primary does
+            // not count on this learner nobody misses it.
             LearnPlan::Retry if learner.stage == LearnStage::Streaming => {
                 learner.stage = LearnStage::Fetching;
-                learner.follower =
-                    Follower { last_round: learner.follower.last_round, ..Follower::default() };
+                let last_round = learner.follower.last_round;
+                learner.follower = Follower { last_round, ..Follower::default() };
                 self.truncate(cx, self.committed.decree());
                 self.request_learn(cx);
             }
             _ if learner.stage != LearnStage::Fetching => {}
             LearnPlan::Records { mutations } => self.take_records(cx, mutations),
-            LearnPlan::Copy => learner.stage = LearnStage::CopyWanted,
+            LearnPlan::Copy => {
+                learner.stage = LearnStage::CopyWanted;
+                // The copy may end before what was acknowledged here: no longer fit to lead.
+                self.learner_mark = Some(LearnerMark { nonce, matched: false });
+                self.member_ballot = Ballot::ZERO;
+                self.save_state(cx);
+            }
             // The Sync that follows makes it stream.
             LearnPlan::Stream | LearnPlan::Retry => {}
         }
     }
 
-    /// Records in a learn answer are committed.
+    /// Records in a learn answer are committed; whatever differs from them here never was.
     fn take_records(&mut self, cx: &mut Ctx<'_>, mutations: Vec<Mutation>) {
-        for mutation in mutations {
-            if mutation.decree <= self.window.last() {
-                continue;
-            }
-            if !mutation.is_intact() {
+        let known = self.committed.decree();
+        let mut committed = known;
+        for mutation in mutations.into_iter().skip_while(|m| m.decree <= known) {
+            if mutation.decree != committed.next()
+                || self.window.chain_at(committed) != Some(mutation.prev_chain)
+                || !mutation.is_intact()
+            {
                 break;
             }
-            if !self.window.fits(&mutation) {
-                if let Role::Learner(learner) = &mut self.role {
-                    learner.stage = LearnStage::CopyWanted;
-                }
-                return;
+            committed = mutation.decree;
+            if self.window.chain_at(committed) != Some(mutation.chain) {
+                self.truncate(cx, committed.prev());
+                self.append(cx, mutation, None);
             }
-            self.append(cx, mutation, None);
+            self.committed = Committed(committed);
         }
-        self.committed = self.committed.max(Committed(self.window.last()));
         self.request_learn(cx);
     }
 
     /// Learner: start the copy once nothing else touches engine and log, and ask again when an
     /// answer was lost.
     pub(crate) fn advance_learner(&mut self, cx: &mut Ctx<'_>) {
-        let quiet = self.applied.decree() >= self.applying && self.log_done >= self.log_seq;
+        let quiet = self.applied.decree() >= self.applying
+            && self.log_done >= self.log_seq
+            && self.state_done >= self.state_seq;
         let Role::Learner(learner) = &mut self.role else {
             return;
         };

@@ -26,6 +26,7 @@ impl Replica {
         };
         primary.phase = Phase::Persisting;
         primary.meta_confirmed = None;
+        self.learner_mark = None;
         let mut former = std::mem::take(&mut primary.members);
         for node in &config.secondaries {
             let joined = primary.learners.remove(node).and_then(|l| l.stream);
@@ -190,17 +191,21 @@ impl Replica {
         let mut invite = Vec::new();
         let mut ready = None;
         for (node, learner) in &mut primary.learners {
+            let now = cx.now;
             let quiet_since = learner.heard_at.max(learner.asked_at);
             if cx.now.since(quiet_since) >= INVITE_AGAIN_MS {
                 learner.asked_at = cx.now;
                 invite.push((node.clone(), learner.nonce));
             }
             let held = cx.leases.held(cx.now, node);
-            let caught_up = learner
-                .stream
-                .as_ref()
-                .is_some_and(|p| p.synced && p.acked >= committed && p.confirmed == held);
-            if caught_up && held.is_some() {
+            let Some(peer) = learner.stream.as_mut().filter(|p| p.synced && p.acked >= committed)
+            else {
+                continue;
+            };
+            if !peer.matched {
+                // It has caught up; one more Sync lets it note that.
+                peer.unsync(now);
+            } else if held.is_some() && peer.confirmed == held {
                 ready = Some(node.clone());
             }
         }

@@ -8,7 +8,7 @@ use pegasus_types::{
 use crate::event::Effect;
 use crate::message::Message;
 use crate::replica::{Ctx, Replica};
-use crate::role::{LearnStage, LearnerPeer, PendingUpdate, Role};
+use crate::role::{Follower, LearnStage, LearnerPeer, PendingUpdate, Role};
 
 const UPDATE_RETRY_MS: u64 = 1000;
 
@@ -59,7 +59,7 @@ impl Replica {
             Role::Learner(learner) => learner.stage == LearnStage::Streaming,
             Role::Primary(_) | Role::Fenced => false,
         };
-        if !fit {
+        if !fit || !self.is_complete() {
             return;
         }
         let me = self.options.me.clone();
@@ -188,6 +188,9 @@ impl Replica {
             }
             // Somebody made us primary without our asking, or we forgot that we asked.
             self.step_down(cx);
+            if !self.is_complete() {
+                return self.ask_to_be_left_out(cx, config);
+            }
             return self.ask(cx, ChangeKind::ForceUpdateBallot, me, config);
         }
         if let Role::Learner(learner) = &self.role
@@ -202,13 +205,24 @@ impl Replica {
             // Not adopted: what this replica holds belongs to the ballot it was a member of.
             self.role = Role::Inactive;
         } else if config.primary.is_none() {
+            if !self.is_complete() {
+                return self.ask_to_be_left_out(cx, config);
+            }
             // Between two primaries. Note the ballot, so that the old one finds nobody.
             self.adopt(cx, config);
-            if let Some(follower) = self.follower_mut() {
-                *follower = Default::default();
-            }
+            self.role = Role::Secondary(Follower::default());
         }
         // With another primary, its Sync does the rest.
+    }
+
+    /// The configuration counts on this replica, which does not hold what a member must hold: let
+    /// the meta server look for another.
+    fn ask_to_be_left_out(&mut self, cx: &mut Ctx<'_>, config: PartitionConfig) {
+        let me = self.options.me.clone();
+        let mut wanted = config;
+        wanted.primary = wanted.primary.filter(|p| *p != me);
+        wanted.secondaries.retain(|n| *n != me);
+        self.ask(cx, ChangeKind::DowngradeToInactive, me, wanted);
     }
 
     /// A peer knows a higher ballot: this primary was deposed, or its meta answer is under way.
@@ -216,7 +230,13 @@ impl Replica {
     /// A replica that is not primary answers that it serves nothing: whoever asks waits for that.
     pub(crate) fn told_stale(&mut self, cx: &mut Ctx<'_>, from: &NodeId, ballot: Ballot) {
         if !matches!(self.role, Role::Primary(_)) {
-            return cx.send(from, Message::Released { ballot: self.config.ballot });
+            // It can become primary again only in a ballot above every one that exists by now.
+            let released = if self.update.is_none() {
+                ballot.max(self.config.ballot)
+            } else {
+                self.config.ballot
+            };
+            return cx.send(from, Message::Released { ballot: released });
         }
         if ballot > self.config.ballot {
             let expected = self.update.as_ref().is_some_and(|u| u.request.config.ballot == ballot);

@@ -28,6 +28,7 @@ impl Replica {
         }
         let committed = committed.min(window.last());
         let member_ballot = state.as_ref().map_or(Ballot::ZERO, |s| s.member_ballot);
+        let learner_mark = state.as_ref().and_then(|s| s.learner);
         let config = state.as_ref().map_or_else(
             || PartitionConfig::new(options.pid, app.max_replica_count),
             |state| state.config.clone(),
@@ -38,6 +39,7 @@ impl Replica {
             app,
             config,
             member_ballot,
+            learner_mark,
             state,
             role: Role::Inactive,
             window,

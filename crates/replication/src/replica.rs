@@ -4,7 +4,7 @@ use pegasus_types::{
 };
 
 use crate::event::{
-    Admission, Effect, Effects, Event, Gate, PersistentState, Refusal, WriteResult,
+    Admission, Effect, Effects, Event, Gate, LearnerMark, PersistentState, Refusal, WriteResult,
 };
 use crate::lease::LeaseView;
 use crate::message::Message;
@@ -21,6 +21,7 @@ pub struct Replica {
     /// The last ballot in which this replica was a member and since when it only gained history.
     /// Only that ballot counts when the last members of a partition are compared.
     pub(crate) member_ballot: Ballot,
+    pub(crate) learner_mark: Option<LearnerMark>,
     /// What was handed out to be written down last.
     pub(crate) state: Option<PersistentState>,
     pub(crate) role: Role,
@@ -163,12 +164,27 @@ impl Replica {
     /// said before the number returned here is persisted.
     pub(crate) fn adopt(&mut self, cx: &mut Ctx<'_>, config: PartitionConfig) -> u64 {
         assert!(config.ballot >= self.config.ballot, "a ballot never decreases");
-        let member_ballot =
-            if config.is_member(&self.options.me) { config.ballot } else { self.member_ballot };
-        let state = PersistentState { config, member_ballot };
+        if config.is_member(&self.options.me) && self.is_complete() {
+            self.member_ballot = config.ballot;
+        }
+        self.config = config;
+        self.save_state(cx)
+    }
+
+    /// Whether this replica holds everything it ever acknowledged as a member or as a learner that
+    /// may have become one; only then may it become primary.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.learner_mark.is_none_or(|mark| mark.matched)
+    }
+
+    /// Write down what has to survive a restart, if it changed; returns the number to wait for.
+    pub(crate) fn save_state(&mut self, cx: &mut Ctx<'_>) -> u64 {
+        let state = PersistentState {
+            config: self.config.clone(),
+            member_ballot: self.member_ballot,
+            learner: self.learner_mark,
+        };
         if self.state.as_ref() != Some(&state) {
-            self.config = state.config.clone();
-            self.member_ballot = member_ballot;
             self.state = Some(state.clone());
             self.state_seq += 1;
             cx.out.push(Effect::PersistState { seq: self.state_seq, state });

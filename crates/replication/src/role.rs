@@ -72,6 +72,8 @@ pub(crate) struct Peer {
     pub since: Tick,
     /// The peer answered the latest Sync and takes prepares.
     pub synced: bool,
+    /// Some Sync found its log equal to the primary's.
+    pub matched: bool,
     /// Number and send time of the latest Sync, and the lease epoch it was sent in.
     pub round: u64,
     pub sync_at: Tick,
@@ -91,6 +93,7 @@ impl Peer {
         Peer {
             since: now,
             synced: false,
+            matched: false,
             round: 0,
             sync_at: Tick::ZERO,
             sync_epoch: None,

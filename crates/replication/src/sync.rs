@@ -4,6 +4,7 @@
 
 use pegasus_types::{Ballot, Decree, NodeId, PartitionConfig, Tick};
 
+use crate::event::LearnerMark;
 use crate::message::{Message, Sync, SyncAck, SyncOutcome};
 use crate::replica::{Ctx, Replica};
 use crate::role::{Followed, Follower, LearnStage, OwedAck, Phase, Role};
@@ -86,7 +87,7 @@ impl Replica {
         if !self.become_follower(cx, &from, &sync) {
             return;
         }
-        let state_seq = self.adopt(cx, sync.config.clone());
+        let ballot_seq = self.adopt(cx, sync.config.clone());
         self.followed = Some(Followed { primary: from, ballot: sync.ballot });
         let fresh = self.follower().is_some_and(|f| sync.round > f.last_round);
         if !fresh {
@@ -94,6 +95,10 @@ impl Replica {
         }
         let outcome = self.match_history(cx, sync.committed, &sync.chains);
         let log_seq = self.log_seq;
+        let state_seq = match outcome {
+            SyncOutcome::Matched { .. } => self.note_match(cx, sync.learner),
+            _ => ballot_seq,
+        };
         let agreed = !matches!(outcome, SyncOutcome::Ahead { .. });
         if let Some(follower) = self.follower_mut() {
             follower.last_round = sync.round;
@@ -101,6 +106,15 @@ impl Replica {
             follower.acked = Decree::ZERO;
             follower.owed = Some(OwedAck { round: sync.round, outcome, state_seq, log_seq });
         }
+    }
+
+    /// The log holds the primary's whole history: from now on this replica is as good as a member.
+    fn note_match(&mut self, cx: &mut Ctx<'_>, learner: Option<u64>) -> u64 {
+        self.learner_mark = learner.map(|nonce| LearnerMark { nonce, matched: true });
+        if self.config.is_member(&self.options.me) {
+            self.member_ballot = self.config.ballot;
+        }
+        self.save_state(cx)
     }
 
     /// Whether the promise to the primary this node followed so far has run out or was handed
@@ -231,7 +245,10 @@ impl Replica {
         }
         peer.confirmed = peer.sync_epoch;
         match ack.outcome {
-            SyncOutcome::Matched { matched } => self.resume_stream(now, from, matched),
+            SyncOutcome::Matched { matched } => {
+                peer.matched = true;
+                self.resume_stream(now, from, matched);
+            }
             SyncOutcome::Behind { last, chain } => {
                 if self.window.chain_at(last) == Some(chain) {
                     self.resume_stream(now, from, last);
