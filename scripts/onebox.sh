@@ -69,6 +69,7 @@ meta_list() { # METAS
     echo "$list"
 }
 
+# The template, filled in as an operator would do it for one machine.
 write_config() { # ROLE N METAS PARTITIONS TABLE
     local dir port
     dir="$(dir_of "$1" "$2")"
@@ -76,16 +77,23 @@ write_config() { # ROLE N METAS PARTITIONS TABLE
     mkdir -p "$dir/data" "$dir/log"
     # Prometheus text is on the port 10000 above the main one.
     sed -e "s|%{cluster.name}|onebox|g" \
-        -e "s|%{network.address}|127.0.0.1|g" \
-        -e "s|%{network.interface}|lo|g" \
-        -e "s|%{meta.server.list}|$(meta_list "$3")|g" \
-        -e "s|%{meta.port}|$port|g" -e "s|%{replica.port}|$port|g" \
-        -e "s|%{collector.port}|$port|g" -e "s|%{prometheus.port}|$((port + 10000))|g" \
-        -e "s|%{home.dir}|$dir/data|g" -e "s|%{app.dir}|$dir|g" -e "s|%{slog.dir}|$dir/data/slog|g" \
+        -e "s|%{app.dir}|$dir/data|g" \
         -e "s|%{data.dirs}|data:$dir/data|g" \
-        -e "s|%{table.name}|$5|g" -e "s|%{table.partitions}|$4|g" \
-        -e "s|%{min.live.nodes}|1|g" \
+        -e "s|%{meta.server.list}|$(meta_list "$3")|g" \
+        -e "s|%{zk.server.list}||g" \
+        -e "/^\[apps\.$1\]/,/^\[/ s|^  ports = .*|  ports = $port|" \
+        -e "s|^  log_dir =.*|  log_dir = $dir/log|" \
+        -e "s|^  explicit_host_address =.*|  explicit_host_address = 127.0.0.1|" \
+        -e "s|^  prometheus_port = .*|  prometheus_port = $((port + 10000))|" \
+        -e "s|^  meta_state_service_type = .*|  meta_state_service_type = meta_state_service_simple|" \
+        -e "s|^  distributed_lock_service_type = .*|  distributed_lock_service_type = distributed_lock_service_simple|" \
+        -e "s|^  available_detect_app = .*|  available_detect_app = $5|" \
+        -e "s|^  rocksdb_block_cache_capacity = .*|  rocksdb_block_cache_capacity = 256MB|" \
+        -e "s|^  min_live_node_count_for_unfreeze = .*|  min_live_node_count_for_unfreeze = 1|" \
         "$repo_dir/config.ini.template" >"$dir/config.ini"
+    # The template has a table "stat" of its own.
+    [ "$5" = stat ] || printf '\n[meta_server.apps.%s]\n  app_name = %s\n  app_type = pegasus\n  partition_count = %s\n  max_replica_count = 3\n' \
+        "$5" "$5" "$4" >>"$dir/config.ini"
 }
 
 start_one() { # ROLE N

@@ -8,6 +8,7 @@ mod compare;
 mod http;
 mod load;
 mod ports;
+mod raw;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use http::get_json;
 pub use compare::equal_replicas;
 pub use load::{Load, Progress};
 pub use ports::free_ports;
+pub use raw::RawGet;
 use tempfile::TempDir;
 
 /// Shape of a test cluster.

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use cluster_tests::{Cluster, Load, Shape};
+use cluster_tests::{Cluster, Load, RawGet, Shape, runtime};
+use pegasus_client::{Client, ClientOptions};
 
 fn kill_one_under_load(delete_data: bool) {
     let mut cluster = Cluster::start(Shape::default());
@@ -50,8 +51,34 @@ fn a_killed_server_comes_back_without_its_data() {
     kill_one_under_load(true);
 }
 
+/// A primary is stopped (SIGSTOP) beyond its leases, replaced, the key is overwritten through the
+/// new primary, and then it wakes up with requests waiting on a connection that it still serves: it
+/// must not answer them from its old state.
 #[test]
 fn a_paused_primary_does_not_answer_stale_reads() {
     let mut cluster = Cluster::start(Shape::default());
-    cluster_tests::stale_read_probe(&mut cluster);
+    let meta = cluster.meta_address();
+    let runtime = runtime();
+    let (paused, mut old) = runtime.block_on(async {
+        let client = Client::connect(meta.as_str(), ClientOptions::default()).unwrap();
+        let table = client.table("temp").await.unwrap();
+        table.set("paused", "s", "old", None).await.unwrap();
+        let (partition, primary) = table.locate("paused", "s");
+        let primary = primary.expect("a primary");
+        let paused = (0..3).find(|i| cluster.replica_address(*i) == primary.to_string()).unwrap();
+        let raw = RawGet::connect(&primary.to_string(), partition, "paused", "s");
+        (paused, raw)
+    });
+    assert_eq!(old.get().as_deref(), Some(b"old".as_slice()), "it serves before it is paused");
+    cluster.pause_replica(paused);
+    runtime.block_on(async {
+        let options = ClientOptions { timeout: Duration::from_secs(20), ..ClientOptions::default() };
+        let client = Client::connect(meta.as_str(), options).unwrap();
+        client.table("temp").await.unwrap().set("paused", "s", "new", None).await.unwrap();
+    });
+    // This request waits in the socket of the stopped process.
+    old.send();
+    cluster.resume_replica(paused);
+    let answer = old.receive();
+    assert_ne!(answer.as_deref(), Some(b"old".as_slice()), "a stale read");
 }
