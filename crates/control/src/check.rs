@@ -32,10 +32,7 @@ impl ClusterState {
 
     fn check_names(&self) -> Result<(), String> {
         for (name, app_id) in &self.names {
-            let app = self
-                .apps
-                .get(app_id)
-                .ok_or(format!("name {name} leads nowhere"))?;
+            let app = self.apps.get(app_id).ok_or(format!("name {name} leads nowhere"))?;
             if app.info.app_name != *name {
                 return Err(format!("name {name} leads to table {}", app.info.app_name));
             }
@@ -54,9 +51,7 @@ impl ClusterState {
                 continue;
             };
             for pid in pids {
-                let pending = self
-                    .partition_ref(*pid)
-                    .and_then(|(_, p)| p.pending.as_ref());
+                let pending = self.partition_ref(*pid).and_then(|(_, p)| p.pending.as_ref());
                 if pending.is_none_or(|pending| pending.seq != seq) || !busy.insert(*pid) {
                     return Err(format!("{pid}: two changes are on their way to the store"));
                 }
@@ -76,10 +71,7 @@ fn check_app(app_id: i32, app: &App) -> Result<(), String> {
         return Err(format!("table {app_id} says it is {}", app.info.app_id));
     }
     if usize::try_from(app.info.partition_count) != Ok(app.partitions.len()) {
-        return Err(format!(
-            "table {app_id} has {} partitions",
-            app.partitions.len()
-        ));
+        return Err(format!("table {app_id} has {} partitions", app.partitions.len()));
     }
     for (index, partition) in app.partitions.iter().enumerate() {
         let pid = partition.config.pid;
@@ -87,9 +79,7 @@ fn check_app(app_id: i32, app: &App) -> Result<(), String> {
             return Err(format!("table {app_id} holds {pid} at {index}"));
         }
         if app.is_available() && (partition.dropped || !partition.stored) {
-            return Err(format!(
-                "{pid} of an available table is dropped or not stored"
-            ));
+            return Err(format!("{pid} of an available table is dropped or not stored"));
         }
     }
     Ok(())

@@ -22,11 +22,7 @@ pub(crate) enum Decision {
 
 impl Decision {
     fn propose(kind: ChangeKind, node: &NodeId, to: &NodeId) -> Decision {
-        Decision::Propose {
-            kind,
-            node: node.clone(),
-            to: to.clone(),
-        }
+        Decision::Propose { kind, node: node.clone(), to: to.clone() }
     }
 }
 
@@ -73,17 +69,11 @@ impl ClusterState {
     fn must_depose(&self, partition: &Partition, primary: &NodeId) -> bool {
         self.nodes.is_dead(primary)
             || (self.lacks(primary, partition)
-                && partition
-                    .config
-                    .secondaries
-                    .iter()
-                    .any(|n| self.is_fit(n, partition)))
+                && partition.config.secondaries.iter().any(|n| self.is_fit(n, partition)))
     }
 
     fn lacks(&self, node: &NodeId, partition: &Partition) -> bool {
-        self.nodes
-            .get(node)
-            .is_some_and(|n| n.certainly_lacks(partition.config.pid))
+        self.nodes.get(node).is_some_and(|n| n.certainly_lacks(partition.config.pid))
     }
 
     fn is_fit(&self, node: &NodeId, partition: &Partition) -> bool {
@@ -128,9 +118,7 @@ impl ClusterState {
             return Some(same);
         }
         // The first one on ties, so not max_by_key.
-        secondaries
-            .iter()
-            .min_by_key(|n| -self.loads.total_partitions(n))
+        secondaries.iter().min_by_key(|n| -self.loads.total_partitions(n))
     }
 
     fn secondary_to_add(
@@ -144,7 +132,8 @@ impl ClusterState {
         let cure = cure_of(partition, ChangeKind::AddSecondary);
         // A node may be alive for us and out of the primary's reach: then it never starts.
         let hopeless = |cure: &Cure| {
-            let idle = !cure.learning_seen && self.now.since(cure.since) >= self.options.patience_ms;
+            let idle =
+                !cure.learning_seen && self.now.since(cure.since) >= self.options.patience_ms;
             cure.failed || idle
         };
         if let Some(cure) = cure.filter(|cure| !hopeless(cure) && usable(&cure.node)) {
@@ -177,27 +166,18 @@ impl ClusterState {
                 self.loads.partition_key(&node.id, app.info.app_id),
             )
         });
-        best.map(|node| node.id.clone())
-            .ok_or("no node is left to hold another replica")
+        best.map(|node| node.id.clone()).ok_or("no node is left to hold another replica")
     }
 
     /// Orders nodes by what they still have of a partition: a replica first (the fresher the
     /// better), then former members, then all others.
     fn staleness(&self, node: &Node, partition: &Partition) -> (u8, [i64; 3], usize) {
-        let dropped = partition
-            .drops
-            .iter()
-            .rev()
-            .position(|(n, _)| *n == node.id);
+        let dropped = partition.drops.iter().rev().position(|(n, _)| *n == node.id);
         let order = dropped.unwrap_or(usize::MAX);
         match (node.report(partition.config.pid), dropped) {
             (Some(report), _) => {
                 let freshness = freshness(report);
-                (
-                    0,
-                    freshness.map(|value| value.checked_neg().unwrap_or(i64::MAX)),
-                    order,
-                )
+                (0, freshness.map(|value| value.checked_neg().unwrap_or(i64::MAX)), order)
             }
             (None, Some(_)) => (1, [0; 3], order),
             (None, None) => (2, [0; 3], order),
@@ -210,12 +190,7 @@ impl ClusterState {
         let config = &partition.config;
         let cure = cure_of(partition, ChangeKind::UpgradeToPrimary);
         let impatient = |cure: &Cure| self.now.since(cure.since) >= self.options.patience_ms;
-        let fit = || {
-            config
-                .secondaries
-                .iter()
-                .filter(|n| self.is_fit(n, partition))
-        };
+        let fit = || config.secondaries.iter().filter(|n| self.is_fit(n, partition));
         if let Some(cure) = cure {
             let candidate = fit().any(|n| *n == cure.node);
             if candidate && (!impatient(cure) || fit().count() == 1) {
@@ -277,10 +252,7 @@ impl ClusterState {
                 (only, held.ok_or("the last member no longer has a replica")?)
             }
             [.., previous, latest] => {
-                let (a, b) = (
-                    self.held(previous, partition)?,
-                    self.held(latest, partition)?,
-                );
+                let (a, b) = (self.held(previous, partition)?, self.held(latest, partition)?);
                 match (a, b) {
                     (None, None) => return Err("neither of the last two members has a replica"),
                     (Some(a), None) => (previous, a),
@@ -293,9 +265,8 @@ impl ClusterState {
                         if newer[0] > older[0] && newer[2] < older[1] {
                             return Err("the last two members contradict each other");
                         }
-                        let rank = |[ballot, committed, prepared]: [i64; 3]| {
-                            (ballot, prepared, committed)
-                        };
+                        let rank =
+                            |[ballot, committed, prepared]: [i64; 3]| (ballot, prepared, committed);
                         // Equal in everything: the latest.
                         if rank(a) > rank(b) { (previous, a) } else { (latest, b) }
                     }

@@ -82,16 +82,8 @@ impl ClusterState {
             }
         }
         if let Some((config, app)) = self.with_app(pid) {
-            let proposal = Proposal {
-                config,
-                kind: fresh.kind,
-                node: fresh.node,
-            };
-            out.push(Effect::Propose {
-                to: fresh.to,
-                proposal,
-                app,
-            });
+            let proposal = Proposal { config, kind: fresh.kind, node: fresh.node };
+            out.push(Effect::Propose { to: fresh.to, proposal, app });
         }
     }
 }

@@ -20,10 +20,8 @@ impl ClusterState {
     /// Replaces everything by what the store says and finishes what a crash interrupted.
     pub(crate) fn load(&mut self, nodes: &[(String, String)], out: &mut Effects) {
         self.forget();
-        let nodes: BTreeMap<&str, &str> = nodes
-            .iter()
-            .map(|(path, data)| (path.as_str(), data.as_str()))
-            .collect();
+        let nodes: BTreeMap<&str, &str> =
+            nodes.iter().map(|(path, data)| (path.as_str(), data.as_str())).collect();
         let root = apps_root(&self.options.cluster_root);
         let loaded = read_apps(&self.options.cluster_root, &nodes, self.now);
         let content = nodes.get(root.as_str()).copied();
@@ -35,34 +33,17 @@ impl ClusterState {
             }
             (Ok(_), Some(other)) => {
                 let problem = format!("unexpected content \"{other}\"");
-                return fail(
-                    &StoreError {
-                        path: root,
-                        problem,
-                    },
-                    out,
-                );
+                return fail(&StoreError { path: root, problem }, out);
             }
         };
         for app in apps {
             if let Err(problem) = self.adopt(app) {
                 self.forget();
-                return fail(
-                    &StoreError {
-                        path: root,
-                        problem,
-                    },
-                    out,
-                );
+                return fail(&StoreError { path: root, problem }, out);
             }
         }
         self.phase = Phase::Serving;
-        self.dirty = self
-            .apps
-            .values()
-            .flat_map(|a| &a.partitions)
-            .map(|p| p.config.pid)
-            .collect();
+        self.dirty = self.apps.values().flat_map(|a| &a.partitions).map(|p| p.config.pid).collect();
         if new_store {
             self.bootstrap(root, out);
         }
@@ -117,8 +98,7 @@ impl ClusterState {
         let none = self.options.default_apps.is_empty();
         let data = if none { UNLOCKED } else { LOCKED }.to_owned();
         self.bootstrapping = !none;
-        self.writes
-            .begin(vec![StoreOp::Set { path: root, data }], Purpose::Root, out);
+        self.writes.begin(vec![StoreOp::Set { path: root, data }], Purpose::Root, out);
     }
 
     pub(crate) fn root_persisted(&mut self, out: &mut Effects) {
@@ -156,9 +136,7 @@ impl ClusterState {
 }
 
 fn fail(error: &StoreError, out: &mut Effects) {
-    out.push(Effect::LoadFailed {
-        reason: error.to_string(),
-    });
+    out.push(Effect::LoadFailed { reason: error.to_string() });
 }
 
 fn read_apps(
@@ -179,10 +157,7 @@ fn read_apps(
         let info = decode_app(path, data)?;
         if info.app_id != app_id || app_path(cluster_root, app_id) != **path {
             let problem = format!("holds table {}", info.app_id);
-            return Err(StoreError {
-                path: (*path).to_owned(),
-                problem,
-            });
+            return Err(StoreError { path: (*path).to_owned(), problem });
         }
         apps.push(read_partitions(cluster_root, nodes, info, now)?);
     }
@@ -203,10 +178,7 @@ fn read_partitions(
         let path = partition_path(cluster_root, pid);
         let Some(data) = nodes.get(path.as_str()) else {
             let config = PartitionConfig::new(pid, info.max_replica_count);
-            partitions.push(Partition {
-                stored: false,
-                ..Partition::new(config, now)
-            });
+            partitions.push(Partition { stored: false, ..Partition::new(config, now) });
             unfinished = true;
             continue;
         };
@@ -217,37 +189,21 @@ fn read_partitions(
             return Err(StoreError { path, problem });
         }
         unfinished |= !available && !dropped;
-        let drops = config
-            .last_drops
-            .iter()
-            .map(|node| (node.clone(), now))
-            .collect();
-        partitions.push(Partition {
-            dropped,
-            drops,
-            ..Partition::new(config, now)
-        });
+        let drops = config.last_drops.iter().map(|node| (node.clone(), now)).collect();
+        partitions.push(Partition { dropped, drops, ..Partition::new(config, now) });
     }
     let mut app = App::new(info, partitions);
     if unfinished {
         app.begun = true;
         app.keep_trying = true;
-        app.info.status = if available {
-            AppStatus::Creating
-        } else {
-            AppStatus::Dropping
-        };
+        app.info.status = if available { AppStatus::Creating } else { AppStatus::Dropping };
     }
     Ok(app)
 }
 
 fn check_config(path: &str, config: &PartitionConfig) -> Result<(), StoreError> {
-    let bad = |problem: &str| {
-        Err(StoreError {
-            path: path.to_owned(),
-            problem: problem.to_owned(),
-        })
-    };
+    let bad =
+        |problem: &str| Err(StoreError { path: path.to_owned(), problem: problem.to_owned() });
     let members: Vec<_> = config.members().collect();
     let unique: std::collections::BTreeSet<_> = members.iter().collect();
     if unique.len() != members.len() {

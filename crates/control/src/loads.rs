@@ -69,31 +69,20 @@ impl Loads {
 
     /// The partitions that list `node` as a member.
     pub fn members_of(&self, node: &NodeId) -> impl Iterator<Item = PartitionId> {
-        self.nodes
-            .get(node)
-            .into_iter()
-            .flat_map(|load| load.members.iter().copied())
+        self.nodes.get(node).into_iter().flat_map(|load| load.members.iter().copied())
     }
 
     fn of(&self, node: &NodeId, app_id: i32) -> (Count, Count) {
         match self.nodes.get(node) {
             None => (Count::default(), Count::default()),
-            Some(load) => (
-                load.tables.get(&app_id).copied().unwrap_or_default(),
-                load.total,
-            ),
+            Some(load) => (load.tables.get(&app_id).copied().unwrap_or_default(), load.total),
         }
     }
 
     /// Order in which nodes should become primary: least first.
     pub fn primary_key(&self, node: &NodeId, app_id: i32) -> [i64; 4] {
         let (table, total) = self.of(node, app_id);
-        [
-            table.primaries,
-            table.partitions,
-            total.primaries,
-            total.partitions,
-        ]
+        [table.primaries, table.partitions, total.primaries, total.partitions]
     }
 
     /// Order in which nodes should become secondary: least first.

@@ -131,8 +131,7 @@ impl Nodes {
     }
 
     pub fn is_dead(&self, id: &NodeId) -> bool {
-        self.get(id)
-            .is_some_and(|node| node.liveness == Liveness::Dead)
+        self.get(id).is_some_and(|node| node.liveness == Liveness::Dead)
     }
 
     pub fn clear(&mut self) {
@@ -207,11 +206,7 @@ impl Nodes {
 
     /// (not dead, all), for the function level.
     pub fn counts(&self) -> (usize, usize) {
-        let living = self
-            .nodes
-            .values()
-            .filter(|n| n.liveness != Liveness::Dead)
-            .count();
+        let living = self.nodes.values().filter(|n| n.liveness != Liveness::Dead).count();
         (living, self.nodes.len())
     }
 }

@@ -102,8 +102,6 @@ impl FunctionLevel {
     }
 
     pub fn from_name(name: &str) -> Option<FunctionLevel> {
-        FunctionLevel::ALL
-            .into_iter()
-            .find(|level| level.name() == name)
+        FunctionLevel::ALL.into_iter().find(|level| level.name() == name)
     }
 }

@@ -95,11 +95,7 @@ impl Health {
         let members = config.member_count();
         let wanted = usize::try_from(config.max_replica_count).unwrap_or(0);
         if config.primary.is_none() {
-            return if members == 0 {
-                Health::Dead
-            } else {
-                Health::Unreadable
-            };
+            return if members == 0 { Health::Dead } else { Health::Unreadable };
         }
         if members < min_write {
             Health::Unwritable
@@ -201,12 +197,8 @@ fn changed_members(
 
 /// A member that left is the newest entry, a member that joined is none.
 fn last_drops_after(current: &PartitionConfig, next: &PartitionConfig) -> Vec<NodeId> {
-    let mut drops: Vec<NodeId> = current
-        .last_drops
-        .iter()
-        .filter(|n| !next.is_member(n))
-        .cloned()
-        .collect();
+    let mut drops: Vec<NodeId> =
+        current.last_drops.iter().filter(|n| !next.is_member(n)).cloned().collect();
     // Secondaries before the primary: the last one is the one trusted most (spec/meta.md 3.4).
     let left = current.secondaries.iter().chain(current.primary.iter());
     for node in left.filter(|n| !next.is_member(n)) {

@@ -113,21 +113,12 @@ impl ClusterState {
     fn serve(&mut self, event: Event, out: &mut Effects) {
         match event {
             Event::Persisted { seq, result } => self.persisted(seq, &result, out),
-            Event::Beacon {
-                node,
-                incarnation,
-                goodbye,
-            } => {
+            Event::Beacon { node, incarnation, goodbye } => {
                 self.beacon(&node, incarnation, goodbye);
             }
             Event::Tick => self.tick(out),
             Event::UpdateConfig { token, update } => self.update_config(token, update, out),
-            Event::ConfigSync {
-                token,
-                node,
-                incarnation,
-                replicas,
-            } => {
+            Event::ConfigSync { token, node, incarnation, replicas } => {
                 self.config_sync(token, node, incarnation, replicas, out);
             }
             Event::QueryPartition { token, pid } => self.query_partition(token, pid),
@@ -141,8 +132,7 @@ impl ClusterState {
     /// A process that was stopped for a while heard nobody; that must not kill the whole cluster.
     fn advance(&mut self, now: Tick) {
         let gap = now.since(self.now);
-        self.nodes
-            .excuse(gap.saturating_sub(self.options.fd_grace_ms / 2));
+        self.nodes.excuse(gap.saturating_sub(self.options.fd_grace_ms / 2));
         self.now = self.now.max(now);
     }
 
@@ -210,10 +200,7 @@ impl ClusterState {
         }
         self.dirty.extend(self.ill.iter().copied());
         self.version += 1;
-        out.push(Effect::Reply {
-            token,
-            response: Response::Level(old),
-        });
+        out.push(Effect::Reply { token, response: Response::Level(old) });
     }
 
     /// Replaces the proposal of a partition and what it promised to its node.
@@ -223,13 +210,11 @@ impl ClusterState {
         };
         if let Some(old) = partition.cure.take() {
             let (primaries, partitions) = old.promise();
-            self.loads
-                .change(&old.node, pid.app_id, -primaries, -partitions);
+            self.loads.change(&old.node, pid.app_id, -primaries, -partitions);
         }
         if let Some(new) = &cure {
             let (primaries, partitions) = new.promise();
-            self.loads
-                .change(&new.node, pid.app_id, primaries, partitions);
+            self.loads.change(&new.node, pid.app_id, primaries, partitions);
         }
         partition.cure = cure;
     }
@@ -249,10 +234,7 @@ impl ClusterState {
             partition.drops.retain(|(other, _)| other != node);
             partition.drops.push((node.clone(), now));
         }
-        let surplus = partition
-            .drops
-            .len()
-            .saturating_sub(crate::partition::MAX_LAST_DROPS);
+        let surplus = partition.drops.len().saturating_sub(crate::partition::MAX_LAST_DROPS);
         partition.drops.drain(..surplus);
 
         self.loads.remove(&old);
@@ -274,10 +256,7 @@ impl ClusterState {
 
     fn send_pushes(&mut self, out: &mut Effects) {
         for (to, pids) in std::mem::take(&mut self.pushes) {
-            let partitions = pids
-                .into_iter()
-                .filter_map(|pid| self.with_app(pid))
-                .collect();
+            let partitions = pids.into_iter().filter_map(|pid| self.with_app(pid)).collect();
             out.push(Effect::PushConfig { to, partitions });
         }
     }
@@ -318,25 +297,18 @@ impl ClusterState {
     }
 
     pub fn partition(&self, pid: PartitionId) -> Option<&PartitionConfig> {
-        self.partition_ref(pid)
-            .map(|(_, partition)| &partition.config)
+        self.partition_ref(pid).map(|(_, partition)| &partition.config)
     }
 
     /// All partitions of a table by index.
     pub fn partitions(&self, app_id: i32) -> impl Iterator<Item = &PartitionConfig> {
-        self.apps
-            .get(&app_id)
-            .into_iter()
-            .flat_map(|app| app.partitions.iter().map(|p| &p.config))
+        self.apps.get(&app_id).into_iter().flat_map(|app| app.partitions.iter().map(|p| &p.config))
     }
 
     pub fn health(&self, pid: PartitionId) -> Option<Health> {
         self.partition(pid).map(|config| {
             let configured = self.options.mutation_2pc_min_replica_count;
-            Health::of(
-                config,
-                min_write_members(configured, config.max_replica_count),
-            )
+            Health::of(config, min_write_members(configured, config.max_replica_count))
         })
     }
 
@@ -347,9 +319,7 @@ impl ClusterState {
 
     /// Whether a beacon of this process is to be answered with a lease.
     pub fn is_living(&self, node: &NodeId, incarnation: u64) -> bool {
-        self.nodes
-            .get(node)
-            .is_some_and(|n| n.is_alive() && n.incarnation == incarnation)
+        self.nodes.get(node).is_some_and(|n| n.is_alive() && n.incarnation == incarnation)
     }
 
     pub fn is_serving(&self) -> bool {
@@ -366,11 +336,7 @@ impl ClusterState {
         let percent = self.options.node_live_percentage_threshold_for_update;
         let few = living < self.options.min_live_node_count_for_unfreeze
             || (living as u64).saturating_mul(100) < percent.saturating_mul(all as u64);
-        if few {
-            self.level.min(FunctionLevel::Freezed)
-        } else {
-            self.level
-        }
+        if few { self.level.min(FunctionLevel::Freezed) } else { self.level }
     }
 
     /// Grows with every change of anything that can be read here.
@@ -406,9 +372,7 @@ pub(crate) fn partition_mut(
     apps: &mut BTreeMap<i32, App>,
     pid: PartitionId,
 ) -> Option<&mut Partition> {
-    apps.get_mut(&pid.app_id)?
-        .partitions
-        .get_mut(usize::try_from(pid.index).ok()?)
+    apps.get_mut(&pid.app_id)?.partitions.get_mut(usize::try_from(pid.index).ok()?)
 }
 
 /// Before anything is loaded.
@@ -420,10 +384,7 @@ fn refuse(event: Event, out: &mut Effects) {
         | Event::CreateApp { token, .. }
         | Event::DropApp { token, .. }
         | Event::SetLevel { token, .. } => {
-            out.push(Effect::Reply {
-                token,
-                response: Response::AskAgain,
-            });
+            out.push(Effect::Reply { token, response: Response::AskAgain });
         }
         // A beacon that comes too early is repeated by its sender.
         Event::Loaded { .. }

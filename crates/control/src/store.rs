@@ -87,11 +87,7 @@ struct AppJson {
 /// its way out dropped (`spec/meta.md` 2.6).
 pub(crate) fn encode_app(info: &AppInfo) -> String {
     let dropped = matches!(info.status, AppStatus::Dropped | AppStatus::Dropping);
-    let status = if dropped {
-        "app_status::AS_DROPPED"
-    } else {
-        "app_status::AS_AVAILABLE"
-    };
+    let status = if dropped { "app_status::AS_DROPPED" } else { "app_status::AS_AVAILABLE" };
     let json = AppJson {
         status: status.to_owned(),
         app_type: info.app_type.clone(),
@@ -113,10 +109,7 @@ pub(crate) fn encode_app(info: &AppInfo) -> String {
 }
 
 pub(crate) fn decode_app(path: &str, data: &str) -> Result<AppInfo, StoreError> {
-    let bad = |problem: String| StoreError {
-        path: path.to_owned(),
-        problem,
-    };
+    let bad = |problem: String| StoreError { path: path.to_owned(), problem };
     let json: AppJson = serde_json::from_str(data).map_err(|e| bad(e.to_string()))?;
     let status = match json.status.as_str() {
         "app_status::AS_AVAILABLE" => AppStatus::Available,
@@ -124,9 +117,7 @@ pub(crate) fn decode_app(path: &str, data: &str) -> Result<AppInfo, StoreError> 
         other => return Err(bad(format!("unexpected table status \"{other}\""))),
     };
     if json.app_id < 1 || json.partition_count < 1 || json.max_replica_count < 1 {
-        return Err(bad(
-            "table id, partition count and replica count must be positive".into(),
-        ));
+        return Err(bad("table id, partition count and replica count must be positive".into()));
     }
     Ok(AppInfo {
         status,
@@ -193,10 +184,7 @@ pub(crate) fn decode_partition(
     data: &str,
     pid: PartitionId,
 ) -> Result<(PartitionConfig, bool), StoreError> {
-    let bad = |problem: String| StoreError {
-        path: path.to_owned(),
-        problem,
-    };
+    let bad = |problem: String| StoreError { path: path.to_owned(), problem };
     let json: PartitionJson = serde_json::from_str(data).map_err(|e| bad(e.to_string()))?;
     if json.pid != pid.to_string() {
         return Err(bad(format!("belongs to partition {}", json.pid)));
@@ -260,10 +248,7 @@ fn to_json<T: Serialize>(value: &T) -> String {
 mod tests {
     use super::*;
 
-    const PID: PartitionId = PartitionId {
-        app_id: 2,
-        index: 0,
-    };
+    const PID: PartitionId = PartitionId { app_id: 2, index: 0 };
 
     #[test]
     fn partition_round_trip_and_shape() {
@@ -292,12 +277,8 @@ mod tests {
     fn damaged_nodes_are_refused() {
         assert!(decode_partition("p", "{", PID).is_err());
         assert!(
-            decode_partition(
-                "p",
-                r#"{"pid":"3.0","ballot":1,"max_replica_count":3}"#,
-                PID
-            )
-            .is_err()
+            decode_partition("p", r#"{"pid":"3.0","ballot":1,"max_replica_count":3}"#, PID)
+                .is_err()
         );
         assert!(decode_app("a", r#"{"status":"app_status::AS_CREATING"}"#).is_err());
     }

@@ -20,10 +20,7 @@ pub(crate) struct Parked {
 
 #[derive(Clone, Debug)]
 enum Question {
-    Sync {
-        node: NodeId,
-        reported: BTreeSet<PartitionId>,
-    },
+    Sync { node: NodeId, reported: BTreeSet<PartitionId> },
     Partition(PartitionId),
 }
 
@@ -44,10 +41,7 @@ impl ClusterState {
         // A report is a sign of life, too; that of a former process says nothing about this one.
         let in_doubt = self.beacon(&node, incarnation, false) && self.collect(&node, replicas);
         if in_doubt {
-            out.push(Effect::Reply {
-                token,
-                response: Response::AskAgain,
-            });
+            out.push(Effect::Reply { token, response: Response::AskAgain });
         } else {
             self.park(token, Question::Sync { node, reported });
         }
@@ -76,11 +70,7 @@ impl ClusterState {
                 continue;
             };
             let ballot = partition.config.ballot;
-            let fresh = Missing {
-                ballot,
-                since: self.now,
-                certain: false,
-            };
+            let fresh = Missing { ballot, since: self.now, certain: false };
             let missing = node.missing.entry(pid).or_insert(fresh);
             if missing.ballot != ballot && !missing.certain {
                 *missing = fresh;
@@ -102,10 +92,8 @@ impl ClusterState {
         let Some(cure) = partition.cure.as_mut() else {
             return;
         };
-        let adds = matches!(
-            cure.kind,
-            ChangeKind::AddSecondary | ChangeKind::AddSecondaryForBalance
-        );
+        let adds =
+            matches!(cure.kind, ChangeKind::AddSecondary | ChangeKind::AddSecondaryForBalance);
         if !adds || cure.node != *node {
             return;
         }
@@ -121,11 +109,7 @@ impl ClusterState {
 
     fn park(&mut self, token: Token, question: Question) {
         let after_seq = self.writes.last_seq();
-        self.parked.push(Parked {
-            token,
-            after_seq,
-            question,
-        });
+        self.parked.push(Parked { token, after_seq, question });
     }
 
     /// Answers what no longer has to wait.
@@ -144,10 +128,7 @@ impl ClusterState {
                 }
                 Question::Partition(pid) => Response::Partition(self.partition(*pid).cloned()),
             };
-            out.push(Effect::Reply {
-                token: parked.token,
-                response,
-            });
+            out.push(Effect::Reply { token: parked.token, response });
         }
     }
 

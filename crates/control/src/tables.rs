@@ -87,10 +87,7 @@ impl ClusterState {
         let partitions = (0..info.partition_count).map(|index| {
             let pid = PartitionId::new(app_id, index);
             let config = PartitionConfig::new(pid, info.max_replica_count);
-            Partition {
-                stored: false,
-                ..Partition::new(config, self.now)
-            }
+            Partition { stored: false, ..Partition::new(config, self.now) }
         });
         let partitions = partitions.collect();
         let mut app = App::new(info, partitions);
@@ -179,10 +176,7 @@ impl ClusterState {
         let creating = app.info.status == AppStatus::Creating;
         let mut ops = Vec::new();
         if !app.begun {
-            ops.push(StoreOp::Set {
-                path: app_path(root, app_id),
-                data: encode_app(&app.info),
-            });
+            ops.push(StoreOp::Set { path: app_path(root, app_id), data: encode_app(&app.info) });
         }
         for partition in app.partitions.get(range.clone()).unwrap_or_default() {
             let path = partition_path(root, partition.config.pid);
@@ -192,23 +186,11 @@ impl ClusterState {
             } else if !creating && !partition.dropped {
                 let config = without_members(&partition.config);
                 let config = config.as_ref().unwrap_or(&partition.config);
-                ops.push(StoreOp::Set {
-                    path,
-                    data: encode_partition(config, true),
-                });
+                ops.push(StoreOp::Set { path, data: encode_partition(config, true) });
             }
         }
         let (first, from, to) = (!app.begun, range.start, range.end);
-        self.writes.begin(
-            ops,
-            Purpose::Table {
-                app_id,
-                first,
-                from,
-                to,
-            },
-            out,
-        );
+        self.writes.begin(ops, Purpose::Table { app_id, first, from, to }, out);
     }
 
     pub(crate) fn table_persisted(
@@ -255,8 +237,7 @@ impl ClusterState {
         let creating = app.info.status == AppStatus::Creating;
         if creating {
             app.info.status = AppStatus::Available;
-            self.dirty
-                .extend(app.partitions.iter().map(|p| p.config.pid));
+            self.dirty.extend(app.partitions.iter().map(|p| p.config.pid));
         } else {
             app.info.status = AppStatus::Dropped;
             if self.names.get(&app.info.app_name) == Some(&app_id) {
@@ -284,52 +265,35 @@ impl ClusterState {
             self.names.remove(&app.info.app_name);
             self.apps.remove(&app_id);
             self.version += 1;
-            waiting
-                .into_iter()
-                .for_each(|t| reply_create(t, Err(ErrorCode::TryAgain), out));
+            waiting.into_iter().for_each(|t| reply_create(t, Err(ErrorCode::TryAgain), out));
         } else {
             app.info.status = AppStatus::Available;
             app.info.drop_second = 0;
             app.info.expire_second = 0;
-            self.dirty
-                .extend(app.partitions.iter().map(|p| p.config.pid));
+            self.dirty.extend(app.partitions.iter().map(|p| p.config.pid));
             self.touch(app_id);
-            waiting
-                .into_iter()
-                .for_each(|t| reply_drop(t, Err(ErrorCode::TryAgain), out));
+            waiting.into_iter().for_each(|t| reply_drop(t, Err(ErrorCode::TryAgain), out));
         }
     }
 
     /// Once all default tables exist, says so in the store.
     pub(crate) fn end_bootstrap(&mut self, out: &mut Effects) {
-        let busy = self
-            .apps
-            .values()
-            .any(|app| app.info.status == AppStatus::Creating);
+        let busy = self.apps.values().any(|app| app.info.status == AppStatus::Creating);
         if self.bootstrapping && !busy {
             self.bootstrapping = false;
             let path = apps_root(&self.options.cluster_root);
-            let op = StoreOp::Set {
-                path,
-                data: UNLOCKED.to_owned(),
-            };
+            let op = StoreOp::Set { path, data: UNLOCKED.to_owned() };
             self.writes.begin(vec![op], Purpose::Root, out);
         }
     }
 }
 
 fn reply_create(token: Token, result: Result<i32, ErrorCode>, out: &mut Effects) {
-    out.push(Effect::Reply {
-        token,
-        response: Response::Create(result),
-    });
+    out.push(Effect::Reply { token, response: Response::Create(result) });
 }
 
 fn reply_drop(token: Token, result: Result<(), ErrorCode>, out: &mut Effects) {
-    out.push(Effect::Reply {
-        token,
-        response: Response::Drop(result),
-    });
+    out.push(Effect::Reply { token, response: Response::Drop(result) });
 }
 
 /// The alphabet of the reference's admin client, which the reference's meta server does not check.
@@ -348,8 +312,7 @@ fn envs_fit(request: &CreateApp) -> bool {
 }
 
 fn in_range(text: &str, low: i64, high: i64) -> bool {
-    text.parse::<i64>()
-        .is_ok_and(|value| (low..=high).contains(&value))
+    text.parse::<i64>().is_ok_and(|value| (low..=high).contains(&value))
 }
 
 fn is_same(info: &AppInfo, request: &CreateApp) -> bool {

@@ -28,10 +28,7 @@ impl ClusterState {
                 return;
             }
         };
-        out.push(Effect::Reply {
-            token,
-            response: Response::Update(outcome),
-        });
+        out.push(Effect::Reply { token, response: Response::Update(outcome) });
     }
 
     fn judge(&self, update: &ConfigUpdate) -> Verdict {
@@ -62,10 +59,8 @@ impl ClusterState {
         else {
             return Verdict::Answer(UpdateOutcome::Refused(current.clone()));
         };
-        let new_primary = matches!(
-            update.kind,
-            ChangeKind::AssignPrimary | ChangeKind::UpgradeToPrimary
-        );
+        let new_primary =
+            matches!(update.kind, ChangeKind::AssignPrimary | ChangeKind::UpgradeToPrimary);
         if new_primary && self.nodes.is_dead(&update.node) {
             // Its beacons may be on their way; it must not become primary before they are here.
             return Verdict::Answer(UpdateOutcome::Busy);
@@ -86,16 +81,10 @@ impl ClusterState {
                 data: encode_partition(config, false),
             });
             let pids = chunk.iter().map(|(config, _)| config.pid).collect();
-            let seq = self
-                .writes
-                .begin(ops.collect(), Purpose::Configs(pids), out);
+            let seq = self.writes.begin(ops.collect(), Purpose::Configs(pids), out);
             for (config, waiting) in chunk {
                 if let Some(partition) = partition_mut(&mut self.apps, config.pid) {
-                    let pending = Pending {
-                        seq,
-                        config: config.clone(),
-                        waiting: waiting.clone(),
-                    };
+                    let pending = Pending { seq, config: config.clone(), waiting: waiting.clone() };
                     partition.pending = Some(pending);
                 }
             }
@@ -118,12 +107,7 @@ impl ClusterState {
                     self.config_persisted(pid, seq, result.is_ok(), out);
                 }
             }
-            Purpose::Table {
-                app_id,
-                first,
-                from,
-                to,
-            } => {
+            Purpose::Table { app_id, first, from, to } => {
                 self.table_persisted(app_id, first, from..to, result.is_ok(), out);
             }
             Purpose::Root => self.root_persisted(out),

@@ -14,12 +14,7 @@ pub(crate) enum Purpose {
     Root,
     /// A step of the creation or the drop of a table: its partitions `from..to`. `first`: nothing
     /// of the operation is in the store yet.
-    Table {
-        app_id: i32,
-        first: bool,
-        from: usize,
-        to: usize,
-    },
+    Table { app_id: i32, first: bool, from: usize, to: usize },
     /// The pending configurations of these partitions.
     Configs(Vec<PartitionId>),
 }
@@ -44,18 +39,8 @@ impl Writes {
     pub fn begin(&mut self, ops: Vec<StoreOp>, purpose: Purpose, out: &mut Effects) -> u64 {
         self.last_seq += 1;
         let seq = self.last_seq;
-        out.push(Effect::Persist {
-            seq,
-            ops: ops.clone(),
-        });
-        self.under_way.insert(
-            seq,
-            Write {
-                ops,
-                purpose,
-                retry_at: None,
-            },
-        );
+        out.push(Effect::Persist { seq, ops: ops.clone() });
+        self.under_way.insert(seq, Write { ops, purpose, retry_at: None });
         seq
     }
 
@@ -85,10 +70,7 @@ impl Writes {
         for (seq, write) in &mut self.under_way {
             if write.retry_at.is_some_and(|at| now >= at) {
                 write.retry_at = None;
-                out.push(Effect::Persist {
-                    seq: *seq,
-                    ops: write.ops.clone(),
-                });
+                out.push(Effect::Persist { seq: *seq, ops: write.ops.clone() });
             }
         }
     }
@@ -99,16 +81,11 @@ impl Writes {
 
     /// Whether everything up to `seq` has ended.
     pub fn all_done_up_to(&self, seq: u64) -> bool {
-        self.under_way
-            .keys()
-            .next()
-            .is_none_or(|oldest| *oldest > seq)
+        self.under_way.keys().next().is_none_or(|oldest| *oldest > seq)
     }
 
     pub fn purposes(&self) -> impl Iterator<Item = (u64, &Purpose)> {
-        self.under_way
-            .iter()
-            .map(|(seq, write)| (*seq, &write.purpose))
+        self.under_way.iter().map(|(seq, write)| (*seq, &write.purpose))
     }
 
     /// Forgets everything under way; late completions will find nothing.

@@ -31,21 +31,14 @@ pub enum NetError {
 
 impl NetError {
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> NetError {
-        NetError::Io {
-            what: what.into(),
-            source,
-        }
+        NetError::Io { what: what.into(), source }
     }
 
     pub(crate) fn handshake(reason: impl Into<String>) -> NetError {
-        NetError::Handshake {
-            reason: reason.into(),
-        }
+        NetError::Handshake { reason: reason.into() }
     }
 
     pub(crate) fn lost(reason: impl ToString) -> NetError {
-        NetError::Lost {
-            reason: reason.to_string(),
-        }
+        NetError::Lost { reason: reason.to_string() }
     }
 }

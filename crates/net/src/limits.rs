@@ -66,10 +66,7 @@ impl Limits {
         }
         counts.total += 1;
         counts.by_ip.insert(ip, of_ip + 1);
-        let open = OpenConnection {
-            counter: self.counter.clone(),
-            ip,
-        };
+        let open = OpenConnection { counter: self.counter.clone(), ip };
         Ok(ConnectionPermit(Arc::new(open)))
     }
 }
@@ -108,10 +105,7 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         let mut counts = self.counter.lock();
         counts.total = counts.total.saturating_sub(1);
-        let left = counts
-            .by_ip
-            .get(&self.ip)
-            .map_or(0, |count| count.saturating_sub(1));
+        let left = counts.by_ip.get(&self.ip).map_or(0, |count| count.saturating_sub(1));
         if left == 0 {
             counts.by_ip.remove(&self.ip);
         } else {
@@ -127,11 +121,7 @@ mod tests {
 
     #[test]
     fn permits_are_counted_per_address_and_overall() {
-        let limits = Limits {
-            max_connections: 3,
-            conn_threshold_per_ip: 2,
-            ..Limits::default()
-        };
+        let limits = Limits { max_connections: 3, conn_threshold_per_ip: 2, ..Limits::default() };
         let (a, b): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let first = limits.admit(a).unwrap();
         let _second = limits.admit(a).unwrap();

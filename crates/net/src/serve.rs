@@ -46,11 +46,7 @@ pub async fn serve<H: RpcHandler>(
     let drain_timeout = limits.drain_timeout;
     let limits = Arc::new(limits);
     // A token of our own: connections poll it often, and shards should not share its lock.
-    let port = Rc::new(Port {
-        doors,
-        limits,
-        shutdown: shutdown.child_token(),
-    });
+    let port = Rc::new(Port { doors, limits, shutdown: shutdown.child_token() });
     let mut connections = JoinSet::new();
     let mut refusals = Refusals::default();
     loop {
@@ -76,10 +72,7 @@ pub async fn serve<H: RpcHandler>(
         }
     };
     if timeout(drain_timeout, finish).await.is_err() {
-        debug!(
-            left = connections.len(),
-            "closing connections that did not finish in time"
-        );
+        debug!(left = connections.len(), "closing connections that did not finish in time");
     }
     connections.shutdown().await;
 }
@@ -118,9 +111,7 @@ struct Refusals {
 impl Refusals {
     fn is_due(&mut self) -> bool {
         let now = Instant::now();
-        let due = self
-            .last_line
-            .is_none_or(|last| now - last >= Duration::from_secs(1));
+        let due = self.last_line.is_none_or(|last| now - last >= Duration::from_secs(1));
         if due {
             self.last_line = Some(now);
         }
@@ -160,20 +151,10 @@ async fn connection<H: RpcHandler>(
         // Boxed, because every connection's task would be as large as the largest of them.
         b"GET " | b"POST" => {
             let router = port.doors.http.clone();
-            Box::pin(http::serve_connection(
-                stream,
-                peer,
-                magic,
-                router,
-                &port.shutdown,
-            ))
-            .await;
+            Box::pin(http::serve_connection(stream, peer, magic, router, &port.shutdown)).await;
         }
         _ if magic == PREAMBLE => {
-            let serving = port
-                .doors
-                .private
-                .serve(stream, peer, permit.clone(), &port.limits);
+            let serving = port.doors.private.serve(stream, peer, permit.clone(), &port.limits);
             tokio::select! {
                 () = Box::pin(serving) => {}
                 () = port.shutdown.cancelled() => {}

@@ -125,10 +125,7 @@ impl TaskCode {
 
     /// Whether a write has the same effect when it is done twice. True for everything else.
     pub const fn is_idempotent(self) -> bool {
-        !matches!(
-            self,
-            TaskCode::Incr | TaskCode::CheckAndSet | TaskCode::CheckAndMutate
-        )
+        !matches!(self, TaskCode::Incr | TaskCode::CheckAndSet | TaskCode::CheckAndMutate)
     }
 
     /// A read of single keys, as opposed to one that walks over a range.

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use pegasus_replication::Message;
 use pegasus_types::{
-    AppInfo, ConfigUpdate, Decree, NodeId, PartitionConfig, PartitionId, Proposal, ReplicaReport, Tick,
-    UpdateOutcome,
+    AppInfo, ConfigUpdate, Decree, NodeId, PartitionConfig, PartitionId, Proposal, ReplicaReport,
+    Tick, UpdateOutcome,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,9 +45,15 @@ pub struct Hello {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HelloReply {
-    Welcome { version: u16, node: NodeId, incarnation: u64 },
+    Welcome {
+        version: u16,
+        node: NodeId,
+        incarnation: u64,
+    },
     /// Why not; the connection is closed after this.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 /// Everything queued for one peer since the last envelope. `sequence` starts at 1 on each

@@ -86,9 +86,7 @@ impl Thrift for RpcAddress {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<RpcAddress, ThriftError> {
-        reader
-            .i64()
-            .map(|packed| RpcAddress(packed.cast_unsigned()))
+        reader.i64().map(|packed| RpcAddress(packed.cast_unsigned()))
     }
 }
 
@@ -114,20 +112,13 @@ impl HostPort {
 
 impl From<&NodeId> for HostPort {
     fn from(node: &NodeId) -> HostPort {
-        HostPort {
-            host: node.host().to_owned(),
-            port: node.port(),
-        }
+        HostPort { host: node.host().to_owned(), port: node.port() }
     }
 }
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_valid() {
-            write!(f, "{}:{}", self.host, self.port)
-        } else {
-            f.pad("invalid")
-        }
+        if self.is_valid() { write!(f, "{}:{}", self.host, self.port) } else { f.pad("invalid") }
     }
 }
 
@@ -138,11 +129,7 @@ impl Thrift for HostPort {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.sized(self.host.as_bytes());
         writer.i16(self.port.cast_signed());
-        let kind = if self.is_valid() {
-            HostPort::TYPE_NORMAL
-        } else {
-            HostPort::TYPE_INVALID
-        };
+        let kind = if self.is_valid() { HostPort::TYPE_NORMAL } else { HostPort::TYPE_INVALID };
         writer.u8(kind);
     }
 
@@ -151,10 +138,7 @@ impl Thrift for HostPort {
         let port = reader.i16()?.cast_unsigned();
         // A group must never travel; like any unknown kind it names nobody.
         match reader.u8()? {
-            HostPort::TYPE_NORMAL => Ok(HostPort {
-                host: host.to_owned(),
-                port,
-            }),
+            HostPort::TYPE_NORMAL => Ok(HostPort { host: host.to_owned(), port }),
             _ => Ok(HostPort::default()),
         }
     }

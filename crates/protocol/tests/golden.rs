@@ -15,28 +15,18 @@ fn bytes(text: &'static str) -> Bytes {
 }
 
 fn record(key: &'static str, value: &'static str) -> KeyValue {
-    KeyValue {
-        key: bytes(key),
-        value: bytes(value),
-        expire_ts_seconds: None,
-    }
+    KeyValue { key: bytes(key), value: bytes(value), expire_ts_seconds: None }
 }
 
 /// A message that was added without a test would only seem to be covered.
 #[test]
 fn no_message_is_forgotten() {
-    let tests = concat!(
-        include_str!("golden/replies.rs"),
-        include_str!("golden/requests.rs")
-    );
+    let tests = concat!(include_str!("golden/replies.rs"), include_str!("golden/requests.rs"));
     for name in common::golden_names() {
         let by_client = ["go_", "py_", "java_"]
             .iter()
             .filter_map(|client| name.strip_prefix(client))
             .any(|rest| tests.contains(&format!("{{client}}_{rest}\"")));
-        assert!(
-            by_client || tests.contains(&format!("\"{name}\"")),
-            "{name}"
-        );
+        assert!(by_client || tests.contains(&format!("\"{name}\"")), "{name}");
     }
 }

@@ -45,12 +45,8 @@ fn decode_values(body: &Bytes) {
     fn one<T: Thrift>(body: &Bytes) {
         let _ = T::read(&mut Reader::new(body));
         // As the only field of an arguments struct.
-        let reply = Reply {
-            error: ErrorCode::Ok,
-            name: String::new(),
-            seqid: 0,
-            body: body.clone(),
-        };
+        let reply =
+            Reply { error: ErrorCode::Ok, name: String::new(), seqid: 0, body: body.clone() };
         let _ = reply.decode_result::<T>();
     }
     one::<Bytes>(body);
@@ -82,9 +78,7 @@ fn decode_values(body: &Bytes) {
 
 /// Bytes that look like thrift more often than chance would make them.
 fn thrift_like() -> impl Strategy<Value = Vec<u8>> {
-    let small = vec![
-        0u8, 1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 0x7f, 0x80, 0xff,
-    ];
+    let small = vec![0u8, 1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 0x7f, 0x80, 0xff];
     vec(prop_oneof![3 => select(small), 1 => any::<u8>()], 0..200)
 }
 
@@ -140,10 +134,7 @@ proptest! {
 #[test]
 fn a_frame_of_two_gigabytes_is_refused_before_it_arrives() {
     let claimed = 0x7fff_ffffu32;
-    let refused = Err(FrameError::TooLarge {
-        len: u64::from(claimed),
-        max: MAX,
-    });
+    let refused = Err(FrameError::TooLarge { len: u64::from(claimed), max: MAX });
 
     let mut v0 = golden("go_req_get");
     v0[16..20].copy_from_slice(&claimed.to_be_bytes());
@@ -151,11 +142,9 @@ fn a_frame_of_two_gigabytes_is_refused_before_it_arrives() {
     v1[12..16].copy_from_slice(&claimed.to_be_bytes());
     let mut rdsn = golden("rdsn_req_query_cfg");
     rdsn[16..20].copy_from_slice(&claimed.to_le_bytes());
-    for (protocol, message, enough) in [
-        (Protocol::Thft, v0, 20),
-        (Protocol::Thft, v1, 16),
-        (Protocol::Rdsn, rdsn, 192),
-    ] {
+    for (protocol, message, enough) in
+        [(Protocol::Thft, v0, 20), (Protocol::Thft, v1, 16), (Protocol::Rdsn, rdsn, 192)]
+    {
         let mut buf = BytesMut::from(&message[..enough]);
         let capacity = buf.capacity();
         assert_eq!(decode_request(protocol, &mut buf, MAX), refused);
@@ -163,10 +152,7 @@ fn a_frame_of_two_gigabytes_is_refused_before_it_arrives() {
     }
 
     let mut buf = BytesMut::from(&claimed.to_be_bytes()[..]);
-    let refused = Err(FrameError::TooLarge {
-        len: u64::from(claimed),
-        max: MAX + 4,
-    });
+    let refused = Err(FrameError::TooLarge { len: u64::from(claimed), max: MAX + 4 });
     assert_eq!(decode_reply(&mut buf, MAX), refused);
 }
 
@@ -182,32 +168,17 @@ fn damaged_headers_close_the_connection() {
     };
     let thft = Protocol::Thft;
     assert_eq!(decode(thft, b"GET "), FrameError::Magic(*b"GET "));
-    assert_eq!(
-        decode(thft, &with("go_req_get", 7, 2)),
-        FrameError::Version(2)
-    );
-    assert_eq!(
-        decode(thft, &with("go_req_get", 11, 47)),
-        FrameError::HeaderLength(47)
-    );
+    assert_eq!(decode(thft, &with("go_req_get", 7, 2)), FrameError::Version(2));
+    assert_eq!(decode(thft, &with("go_req_get", 11, 47)), FrameError::HeaderLength(47));
     let meta = decode(thft, &with("java_req_get", 8, 1));
     assert_eq!(meta, FrameError::HeaderLength(0x0100_0025));
     // A reply instead of a call, and an unknown version of the envelope.
-    assert!(matches!(
-        decode(thft, &with("go_req_get", 51, 2)),
-        FrameError::Envelope(_)
-    ));
-    assert!(matches!(
-        decode(thft, &with("go_req_get", 49, 2)),
-        FrameError::Envelope(_)
-    ));
+    assert!(matches!(decode(thft, &with("go_req_get", 51, 2)), FrameError::Envelope(_)));
+    assert!(matches!(decode(thft, &with("go_req_get", 49, 2)), FrameError::Envelope(_)));
 
     let rdsn = Protocol::Rdsn;
     assert_eq!(decode(rdsn, b"THFT"), FrameError::Magic(*b"THFT"));
-    assert_eq!(
-        decode(rdsn, &with("rdsn_req_query_cfg", 8, 191)),
-        FrameError::HeaderLength(191)
-    );
+    assert_eq!(decode(rdsn, &with("rdsn_req_query_cfg", 8, 191)), FrameError::HeaderLength(191));
     let header = with("rdsn_req_query_cfg_crc", 24, 2);
     assert_eq!(decode(rdsn, &header), FrameError::Checksum("header"));
     let body = with("rdsn_req_query_cfg_crc", 200, 2);

@@ -24,26 +24,17 @@ fn decoded<T: Thrift>(bytes: &[u8]) -> Result<T, ThriftError> {
 
 #[test]
 fn special_types_are_raw() {
-    assert_eq!(
-        encoded(&PartitionId::new(2, 1))[..],
-        [0, 0, 0, 1, 0, 0, 0, 2]
-    );
+    assert_eq!(encoded(&PartitionId::new(2, 1))[..], [0, 0, 0, 1, 0, 0, 0, 2]);
     let address = RpcAddress::new([127, 0, 0, 1].into(), 34601);
     assert_eq!(encoded(&address)[..], [0x7f, 0, 0, 1, 0x87, 0x29, 0, 1]);
     assert_eq!(address.to_string(), "127.0.0.1:34601");
     assert!(!RpcAddress::INVALID.is_valid());
-    let host_port = HostPort {
-        host: "h".into(),
-        port: 34801,
-    };
+    let host_port = HostPort { host: "h".into(), port: 34801 };
     assert_eq!(encoded(&host_port)[..], [0, 0, 0, 1, b'h', 0x87, 0xf1, 1]);
     assert_eq!(decoded::<HostPort>(&encoded(&host_port)), Ok(host_port));
     assert_eq!(encoded(&HostPort::default())[..], [0; 7]);
     assert_eq!(encoded(&Bytes::from_static(b"v"))[..], [0, 0, 0, 1, b'v']);
-    assert_eq!(
-        decoded::<ErrorCode>(b"\0\0\0\x07ERR_NEW"),
-        Ok(ErrorCode::Unknown)
-    );
+    assert_eq!(decoded::<ErrorCode>(b"\0\0\0\x07ERR_NEW"), Ok(ErrorCode::Unknown));
 }
 
 #[test]
@@ -54,18 +45,12 @@ fn containers_read_back() {
         disk_capacity_mb: 10,
         disk_available_mb: -1,
         holding_primary_replicas: BTreeMap::from([
-            (
-                1,
-                BTreeSet::from([PartitionId::new(1, 0), PartitionId::new(1, 7)]),
-            ),
+            (1, BTreeSet::from([PartitionId::new(1, 0), PartitionId::new(1, 7)])),
             (2, BTreeSet::new()),
         ]),
         holding_secondary_replicas: BTreeMap::new(),
     };
-    let response = QueryDiskInfoResponse {
-        disk_infos: vec![disk],
-        ..Default::default()
-    };
+    let response = QueryDiskInfoResponse { disk_infos: vec![disk], ..Default::default() };
     assert_eq!(decoded(&encoded(&response)), Ok(response));
 }
 
@@ -115,10 +100,7 @@ fn fields_that_are_missing_unknown_or_of_another_type() {
     writer.field(ttype::STRING, 1);
     "help".to_owned().write(&mut writer);
     writer.stop();
-    let command = Command {
-        cmd: "help".into(),
-        arguments: vec!["x".into()],
-    };
+    let command = Command { cmd: "help".into(), arguments: vec!["x".into()] };
     assert_eq!(decoded(&bytes), Ok(command));
 
     // A list of another element type is an error, unless it is empty.
@@ -128,34 +110,20 @@ fn fields_that_are_missing_unknown_or_of_another_type() {
         bytes.put_slice(&[0, 0, 0, 0, ttype::STOP]);
         bytes
     };
-    let error = ThriftError::ElementType {
-        expected: ttype::STRING,
-        found: ttype::BOOL,
-    };
+    let error = ThriftError::ElementType { expected: ttype::STRING, found: ttype::BOOL };
     assert_eq!(decoded::<Command>(&list(1)), Err(error));
     assert_eq!(decoded::<Command>(&list(0)), Ok(Command::default()));
-    assert_eq!(
-        decoded::<Command>(&[ttype::STRING]),
-        Err(ThriftError::Truncated)
-    );
-    assert_eq!(
-        decoded::<Command>(&[7, 0, 1]),
-        Err(ThriftError::UnknownType(7))
-    );
+    assert_eq!(decoded::<Command>(&[ttype::STRING]), Err(ThriftError::Truncated));
+    assert_eq!(decoded::<Command>(&[7, 0, 1]), Err(ThriftError::UnknownType(7)));
 }
 
 #[test]
 fn unknown_enum_numbers_reach_the_handler() {
-    let request = CheckAndSetRequest {
-        check_type: CasCheckType::Unknown(99),
-        ..Default::default()
-    };
+    let request =
+        CheckAndSetRequest { check_type: CasCheckType::Unknown(99), ..Default::default() };
     assert_eq!(decoded(&encoded(&request)), Ok(request));
     assert_eq!(CasCheckType::from_i32(0), CasCheckType::NoCheck);
-    assert_eq!(
-        CasCheckType::from_name("CT_VALUE_EXIST"),
-        Some(CasCheckType::ValueExist)
-    );
+    assert_eq!(CasCheckType::from_name("CT_VALUE_EXIST"), Some(CasCheckType::ValueExist));
     assert_eq!(MetaFunctionLevel::from_i32(400).as_str(), "fl_steady");
 }
 
@@ -166,9 +134,7 @@ fn call<T: Thrift>(code: &str, args: &T) -> BytesMut {
 }
 
 fn received(frame: &mut BytesMut) -> Request {
-    decode_request(Protocol::Thft, frame, DEFAULT_MAX_BODY)
-        .unwrap()
-        .unwrap()
+    decode_request(Protocol::Thft, frame, DEFAULT_MAX_BODY).unwrap().unwrap()
 }
 
 #[test]
@@ -188,35 +154,19 @@ fn our_own_client_and_server_understand_each_other() {
     assert_eq!(request.decode_args::<Bytes>(), Ok(key));
     let read = &request.header;
     assert_eq!((read.app_id, read.partition_index, read.seqid), (2, 3, -1));
-    assert_eq!(
-        (read.client_timeout_ms, read.partition_hash),
-        (500, u64::MAX)
-    );
+    assert_eq!((read.client_timeout_ms, read.partition_hash), (500, u64::MAX));
     assert!(read.is_backup_request);
 
-    encode_reply(
-        &mut out,
-        read,
-        Ok(&TtlResponse {
-            ttl_seconds: -1,
-            ..Default::default()
-        }),
-    );
+    encode_reply(&mut out, read, Ok(&TtlResponse { ttl_seconds: -1, ..Default::default() }));
     let reply = decode_reply(&mut out, DEFAULT_MAX_BODY).unwrap().unwrap();
     assert_eq!((reply.error, reply.seqid), (ErrorCode::Ok, -1));
-    assert_eq!(
-        reply.decode_result::<TtlResponse>().unwrap().ttl_seconds,
-        -1
-    );
+    assert_eq!(reply.decode_result::<TtlResponse>().unwrap().ttl_seconds, -1);
 }
 
 #[test]
 fn unknown_and_long_names() {
     let request = received(&mut call("RPC_NO_SUCH", &0i32));
-    assert_eq!(
-        (request.header.code, &*request.header.code_name),
-        (None, "RPC_NO_SUCH")
-    );
+    assert_eq!((request.header.code, &*request.header.code_name), (None, "RPC_NO_SUCH"));
     let request = received(&mut call(&"x".repeat(60), &0i32));
     assert_eq!(request.header.code_name, "x".repeat(MAX_NAME_LEN));
 }
@@ -231,10 +181,7 @@ fn a_call_without_an_argument_is_an_error_of_that_call_only() {
     frame[12..16].copy_from_slice(&body_len.to_be_bytes());
     let request = received(&mut frame);
     assert_eq!(request.header.code, Some(TaskCode::ClusterInfo));
-    assert_eq!(
-        request.decode_args::<ClusterInfoRequest>(),
-        Err(ThriftError::Missing)
-    );
+    assert_eq!(request.decode_args::<ClusterInfoRequest>(), Err(ThriftError::Missing));
 }
 
 #[test]
@@ -251,10 +198,7 @@ fn the_old_form_of_the_envelope_and_oneway_calls() {
     let body_len = (frame.len() - 17) as u32;
     frame[12..16].copy_from_slice(&body_len.to_be_bytes());
     let request = received(&mut frame);
-    assert_eq!(
-        (request.header.code, request.header.seqid),
-        (Some(TaskCode::Scan), 7)
-    );
+    assert_eq!((request.header.code, request.header.seqid), (Some(TaskCode::Scan), 7));
     assert!(request.header.wants_no_reply());
     assert_eq!(request.decode_args(), Ok(ScanRequest { context_id: 42 }));
 }
@@ -281,10 +225,7 @@ fn rdsn_header(checksums: bool, format: u64) -> RequestHeader {
 fn rdsn_replies() {
     for checksums in [false, true] {
         let header = rdsn_header(checksums, 1);
-        let nodes = ListNodesResponse {
-            err: ErrorCode::DiskIoError,
-            infos: vec![],
-        };
+        let nodes = ListNodesResponse { err: ErrorCode::DiskIoError, infos: vec![] };
         let mut out = BytesMut::new();
         encode_reply(&mut out, &header, Ok(&nodes));
         encode_reply::<i32>(&mut out, &header, Err(ErrorCode::DiskIoError));
@@ -293,15 +234,8 @@ fn rdsn_replies() {
         assert_eq!(out[12..16] != [0; 4], checksums);
         // No longer a request, otherwise the same flags; the server as the sender.
         assert_eq!(out[104..112], 0x440u64.to_le_bytes());
-        assert_eq!(
-            out[112..120],
-            header.rdsn.unwrap().reply_from.0.to_le_bytes()
-        );
-        let mut next = || {
-            decode_rdsn_reply(&mut out, DEFAULT_MAX_BODY)
-                .unwrap()
-                .unwrap()
-        };
+        assert_eq!(out[112..120], header.rdsn.unwrap().reply_from.0.to_le_bytes());
+        let mut next = || decode_rdsn_reply(&mut out, DEFAULT_MAX_BODY).unwrap().unwrap();
         let (id, reply) = next();
         assert_eq!((id, reply.name.as_str()), (77, "RPC_CM_LIST_NODES_ACK"));
         assert_eq!(reply.error, ErrorCode::Ok);
@@ -319,33 +253,18 @@ fn rdsn_replies() {
 fn rdsn_replies_among_requests_are_dropped_and_other_formats_refused() {
     let mut buf = BytesMut::new();
     encode_reply::<i32>(&mut buf, &rdsn_header(true, 1), Err(ErrorCode::Ok));
-    encode_request_as(
-        &mut buf,
-        &rdsn_header(true, 3),
-        &ListNodesRequest::default(),
-    );
-    let request = decode_request(Protocol::Rdsn, &mut buf, DEFAULT_MAX_BODY)
-        .unwrap()
-        .unwrap();
+    encode_request_as(&mut buf, &rdsn_header(true, 3), &ListNodesRequest::default());
+    let request = decode_request(Protocol::Rdsn, &mut buf, DEFAULT_MAX_BODY).unwrap().unwrap();
     assert!(buf.is_empty());
-    assert_eq!(
-        request.decode_args::<ListNodesRequest>(),
-        Err(ThriftError::Format(3))
-    );
+    assert_eq!(request.decode_args::<ListNodesRequest>(), Err(ThriftError::Format(3)));
 }
 
 #[test]
 fn old_clients_never_see_new_error_names_in_structs() {
     let header = received(&mut call(TaskCode::ListNodes.name(), &0i32)).header;
-    let nodes = ListNodesResponse {
-        err: ErrorCode::RdbCorruption,
-        infos: vec![],
-    };
+    let nodes = ListNodesResponse { err: ErrorCode::RdbCorruption, infos: vec![] };
     let mut out = BytesMut::new();
     encode_reply(&mut out, &header, Ok(&nodes));
     let reply = decode_reply(&mut out, DEFAULT_MAX_BODY).unwrap().unwrap();
-    assert_eq!(
-        reply.decode_result::<ListNodesResponse>().unwrap().err,
-        ErrorCode::Corruption
-    );
+    assert_eq!(reply.decode_result::<ListNodesResponse>().unwrap().err, ErrorCode::Corruption);
 }

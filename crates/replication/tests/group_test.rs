@@ -55,15 +55,9 @@ fn a_dead_primary_is_replaced_and_nothing_acknowledged_is_lost() {
     g.propose(2, ChangeKind::UpgradeToPrimary, 2);
     assert_eq!(g.primary(), node(2));
     // The promise to the dead primary still runs.
-    assert_ne!(
-        g.nodes[&node(2)].gate.as_ref().unwrap().role,
-        GateRole::Primary
-    );
+    assert_ne!(g.nodes[&node(2)].gate.as_ref().unwrap().role, GateRole::Primary);
     g.pass(2500);
-    assert_eq!(
-        g.nodes[&node(2)].gate.as_ref().unwrap().role,
-        GateRole::Primary
-    );
+    assert_eq!(g.nodes[&node(2)].gate.as_ref().unwrap().role, GateRole::Primary);
     assert_eq!(g.content(2), ["a", "b"]);
     g.write(3, "c");
     g.pass(100);
@@ -77,14 +71,8 @@ fn a_deposed_primary_that_still_runs_releases_its_members_at_once() {
     g.propose(2, ChangeKind::UpgradeToPrimary, 2);
     g.pass(400);
     assert_eq!(g.replica(1).status(), ReplicaStatus::Inactive);
-    assert_eq!(
-        g.nodes[&node(1)].gate.as_ref().unwrap().role,
-        GateRole::Closed
-    );
-    assert_eq!(
-        g.nodes[&node(2)].gate.as_ref().unwrap().role,
-        GateRole::Primary
-    );
+    assert_eq!(g.nodes[&node(1)].gate.as_ref().unwrap().role, GateRole::Closed);
+    assert_eq!(g.nodes[&node(2)].gate.as_ref().unwrap().role, GateRole::Primary);
     g.write(1, "a");
     assert_eq!(g.replies.len(), 1);
 }
@@ -103,18 +91,12 @@ fn everybody_killed_comes_back_with_everything() {
         g.restart(i, true);
     }
     g.pass(3000);
-    assert!(
-        g.ballot() > before,
-        "a restarted primary never uses its ballot again"
-    );
+    assert!(g.ballot() > before, "a restarted primary never uses its ballot again");
     for i in 1..=3 {
         assert_eq!(g.content(i), ["a", "b", "c"]);
     }
     g.write(4, "d");
-    assert_eq!(
-        g.replies.last(),
-        Some(&(4, WriteResult::Committed(Decree(4))))
-    );
+    assert_eq!(g.replies.last(), Some(&(4, WriteResult::Committed(Decree(4)))));
 }
 
 #[test]
@@ -126,10 +108,7 @@ fn a_secondary_that_missed_writes_learns_them() {
         g.kill(3);
         g.pass(1500);
         for token in 2..60 {
-            g.write(
-                token,
-                "some longer content, so that the memory of the primary forgets it",
-            );
+            g.write(token, "some longer content, so that the memory of the primary forgets it");
         }
         if flush {
             g.flush(1);
@@ -197,30 +176,19 @@ fn a_planned_move_does_not_wait_for_promises() {
     g.propose(3, ChangeKind::UpgradeToPrimary, 3);
     g.pass(50);
     assert_eq!(g.primary(), node(3));
-    assert_eq!(
-        g.nodes[&node(3)].gate.as_ref().unwrap().role,
-        GateRole::Primary
-    );
+    assert_eq!(g.nodes[&node(3)].gate.as_ref().unwrap().role, GateRole::Primary);
     assert_eq!(g.stored.member_count(), 3);
 }
 
 #[test]
 fn a_failed_primary_fences_itself_and_asks_to_be_replaced() {
     let mut g = Group::healthy();
-    g.feed(
-        node(1),
-        Event::Failed {
-            reason: "disk".into(),
-        },
-    );
+    g.feed(node(1), Event::Failed { reason: "disk".into() });
     assert_eq!(g.replica(1).status(), ReplicaStatus::Error);
     assert_eq!(g.stored.primary, None);
     g.feed(
         node(1),
-        Event::Message {
-            from: node(2),
-            message: Message::Stale { ballot: g.ballot() },
-        },
+        Event::Message { from: node(2), message: Message::Stale { ballot: g.ballot() } },
     );
     assert_eq!(g.nodes[&node(1)].fenced.as_deref(), Some("disk"));
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// 0 means that no primary was ever assigned (`spec/wire.md` 6.4); -1 marks a split child that is
 /// not registered yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Ballot(pub i64);
 
 impl Ballot {

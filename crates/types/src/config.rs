@@ -58,7 +58,9 @@ impl PartitionConfig {
 }
 
 /// Life cycle of a table (`spec/wire.md` 3.7). Only `Available` and `Dropped` are ever stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum AppStatus {
     #[default]
     Invalid = 0,

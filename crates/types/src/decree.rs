@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// The place of a mutation in the history of one partition: 1, 2, 3, ... without holes.
 /// 0 is the state before the first mutation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Decree(pub i64);
 
 impl Decree {

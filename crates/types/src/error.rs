@@ -219,13 +219,7 @@ mod tests {
             assert_ne!(field.map(ErrorCode::known), Some(Known::New));
         }
         assert_eq!(ErrorCode::Busy.name_for_old_clients(), "ERR_BUSY");
-        assert_eq!(
-            ErrorCode::DiskIoError.name_for_old_clients(),
-            "ERR_FILE_OPERATION_FAILED"
-        );
-        assert_eq!(
-            ErrorCode::DirNotEmpty.field_name_for_old_clients(),
-            "ERR_DIR_NOT_EMPTY"
-        );
+        assert_eq!(ErrorCode::DiskIoError.name_for_old_clients(), "ERR_FILE_OPERATION_FAILED");
+        assert_eq!(ErrorCode::DirNotEmpty.field_name_for_old_clients(), "ERR_DIR_NOT_EMPTY");
     }
 }

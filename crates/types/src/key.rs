@@ -35,10 +35,7 @@ pub fn decode_key(key: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
     };
     let hash_key_len = usize::from(u16::from_be_bytes(*prefix));
     if hash_key_len > MAX_HASH_KEY_LEN || hash_key_len > rest.len() {
-        return Err(KeyError::HashKeyLength {
-            hash_key_len,
-            len: key.len(),
-        });
+        return Err(KeyError::HashKeyLength { hash_key_len, len: key.len() });
     }
     Ok(rest.split_at(hash_key_len))
 }
@@ -46,10 +43,7 @@ pub fn decode_key(key: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
 /// The first key that does not start with `prefix` (an encoded key or the beginning of one): the
 /// exclusive upper bound of a prefix scan. Empty if there is none, i.e. if `prefix` is all `ff`.
 pub fn next_prefix(prefix: &[u8]) -> Vec<u8> {
-    let kept = prefix
-        .iter()
-        .rposition(|&byte| byte != 0xff)
-        .map_or(0, |last| last + 1);
+    let kept = prefix.iter().rposition(|&byte| byte != 0xff).map_or(0, |last| last + 1);
     let mut next = prefix.get(..kept).unwrap_or_default().to_vec();
     if let Some(last) = next.last_mut() {
         *last = last.wrapping_add(1);
@@ -60,11 +54,7 @@ pub fn next_prefix(prefix: &[u8]) -> Vec<u8> {
 /// The hash that places a key in a partition: `hash % partition_count` (`spec/data.md` 1.4).
 /// CRC-64/NVME of the hash key, or of the sort key if the hash key is empty.
 pub fn partition_hash(hash_key: &[u8], sort_key: &[u8]) -> u64 {
-    let hashed = if hash_key.is_empty() {
-        sort_key
-    } else {
-        hash_key
-    };
+    let hashed = if hash_key.is_empty() { sort_key } else { hash_key };
     crc_fast::crc64_nvme(hashed)
 }
 
@@ -100,10 +90,7 @@ mod tests {
         ];
         for (hash_key, sort_key, hash, mod8, mod16) in rows {
             assert_eq!(partition_hash(hash_key, sort_key), *hash, "{hash_key:?}");
-            assert_eq!(
-                partition_hash_of_key(&encode_key(hash_key, sort_key)),
-                Ok(*hash)
-            );
+            assert_eq!(partition_hash_of_key(&encode_key(hash_key, sort_key)), Ok(*hash));
             assert_eq!((hash % 8, hash % 16), (*mod8, *mod16));
         }
     }
@@ -122,11 +109,7 @@ mod tests {
             (&[0xff], &[0x55], &[0x00, 0x01, 0xff, 0x56]),
         ];
         for (hash_key, sort_key, next) in rows {
-            assert_eq!(
-                next_prefix(&encode_key(hash_key, sort_key)),
-                *next,
-                "{hash_key:?}"
-            );
+            assert_eq!(next_prefix(&encode_key(hash_key, sort_key)), *next, "{hash_key:?}");
         }
         assert!(next_prefix(&[0xff, 0xff]).is_empty());
         assert!(next_prefix(b"").is_empty());
@@ -139,10 +122,7 @@ mod tests {
         assert_eq!(decode_key(&key), Ok((&b"hk"[..], &b"sk"[..])));
         assert_eq!(decode_key(&[0, 0]), Ok((&b""[..], &b""[..])));
         let longest = vec![7; MAX_HASH_KEY_LEN];
-        assert_eq!(
-            decode_key(&encode_key(&longest, b"x")),
-            Ok((&longest[..], &b"x"[..]))
-        );
+        assert_eq!(decode_key(&encode_key(&longest, b"x")), Ok((&longest[..], &b"x"[..])));
     }
 
     #[test]
@@ -151,10 +131,7 @@ mod tests {
         assert_eq!(decode_key(&[0]), Err(KeyError::TooShort(1)));
         assert_eq!(
             decode_key(&[0, 2, b'h']),
-            Err(KeyError::HashKeyLength {
-                hash_key_len: 2,
-                len: 3
-            })
+            Err(KeyError::HashKeyLength { hash_key_len: 2, len: 3 })
         );
         assert!(decode_key(&encode_key(&vec![7; 65535], b"")).is_err());
         assert!(decode_key(&encode_key(&vec![7; 70000], b"")).is_err());

@@ -50,7 +50,9 @@ pub enum UpdateOutcome {
 }
 
 /// What a replica is at the moment (`partition_status` of `spec/wire.md` 3.13; values are the wire's).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum ReplicaStatus {
     #[default]
     Inactive = 1,

@@ -51,9 +51,7 @@ impl Status {
     }
 
     pub fn from_code(code: i32) -> Option<Status> {
-        usize::try_from(code)
-            .ok()
-            .and_then(|i| Status::ALL.get(i).copied())
+        usize::try_from(code).ok().and_then(|i| Status::ALL.get(i).copied())
     }
 
     pub const fn is_ok(self) -> bool {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// A reading of one node's own clock in milliseconds since an arbitrary start (`CLOCK_BOOTTIME` in
 /// the daemons). Ticks of two nodes must never be compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Tick(pub u64);
 
 impl Tick {

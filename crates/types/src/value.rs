@@ -74,29 +74,14 @@ impl ValueHeader {
 
     /// Split a stored value into header and user's data.
     pub fn decode(version: DataVersion, value: &[u8]) -> Result<(ValueHeader, &[u8]), ValueError> {
-        let short = ValueError {
-            len: value.len(),
-            header_len: version.header_len(),
-        };
+        let short = ValueError { len: value.len(), header_len: version.header_len() };
         let (expire_ts, rest) = value.split_first_chunk::<4>().ok_or(short)?;
         let expire_ts = u32::from_be_bytes(*expire_ts);
         match version {
-            DataVersion::V0 => Ok((
-                ValueHeader {
-                    expire_ts,
-                    timetag: 0,
-                },
-                rest,
-            )),
+            DataVersion::V0 => Ok((ValueHeader { expire_ts, timetag: 0 }, rest)),
             DataVersion::V1 => {
                 let (timetag, data) = rest.split_first_chunk::<8>().ok_or(short)?;
-                Ok((
-                    ValueHeader {
-                        expire_ts,
-                        timetag: u64::from_be_bytes(*timetag),
-                    },
-                    data,
-                ))
+                Ok((ValueHeader { expire_ts, timetag: u64::from_be_bytes(*timetag) }, data))
             }
         }
     }
@@ -127,34 +112,20 @@ mod tests {
 
     #[test]
     fn version_0_layout() {
-        let header = ValueHeader {
-            expire_ts: 0x0102_0304,
-            timetag: 99,
-        };
+        let header = ValueHeader { expire_ts: 0x0102_0304, timetag: 99 };
         let value = header.encode(DataVersion::V0, b"v1");
         assert_eq!(value, [1, 2, 3, 4, b'v', b'1']);
         let (read, data) = ValueHeader::decode(DataVersion::V0, &value).unwrap();
-        assert_eq!(
-            (read.expire_ts, read.timetag, data),
-            (0x0102_0304, 0, &b"v1"[..])
-        );
+        assert_eq!((read.expire_ts, read.timetag, data), (0x0102_0304, 0, &b"v1"[..]));
     }
 
     #[test]
     fn version_1_layout() {
-        let header = ValueHeader {
-            expire_ts: 5,
-            timetag: timetag(0x0011_2233_4455_6677, 2, false),
-        };
+        let header =
+            ValueHeader { expire_ts: 5, timetag: timetag(0x0011_2233_4455_6677, 2, false) };
         let value = header.encode(DataVersion::V1, b"");
-        assert_eq!(
-            value,
-            [0, 0, 0, 5, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x04]
-        );
-        assert_eq!(
-            ValueHeader::decode(DataVersion::V1, &value),
-            Ok((header, &b""[..]))
-        );
+        assert_eq!(value, [0, 0, 0, 5, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x04]);
+        assert_eq!(ValueHeader::decode(DataVersion::V1, &value), Ok((header, &b""[..])));
     }
 
     #[test]
@@ -162,13 +133,7 @@ mod tests {
         assert!(ValueHeader::decode(DataVersion::V0, &[0; 3]).is_err());
         assert!(ValueHeader::decode(DataVersion::V1, &[0; 3]).is_err());
         let error = ValueHeader::decode(DataVersion::V1, &[0; 11]).unwrap_err();
-        assert_eq!(
-            error,
-            ValueError {
-                len: 11,
-                header_len: 12
-            }
-        );
+        assert_eq!(error, ValueError { len: 11, header_len: 12 });
     }
 
     #[test]

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use http::get_json;
 pub use compare::equal_replicas;
+pub use http::get_json;
 pub use load::{Load, Progress};
 pub use ports::free_ports;
 pub use raw::RawGet;
@@ -62,7 +62,11 @@ fn binary(name: &str) -> PathBuf {
         dir.pop();
     }
     let path = dir.join(name);
-    assert!(path.exists(), "{} is missing: build with `cargo build --release --bins`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: build with `cargo build --release --bins`",
+        path.display()
+    );
     path
 }
 
@@ -291,9 +295,10 @@ impl Cluster {
             .ok()?;
             client.query_config(&self.shape.table).await.ok()
         })?;
-        let full = config.partitions.iter().filter(|p| {
-            p.primary.is_some() && p.member_count() >= 3.min(self.shape.replicas)
-        });
+        let full = config
+            .partitions
+            .iter()
+            .filter(|p| p.primary.is_some() && p.member_count() >= 3.min(self.shape.replicas));
         let served = config.partitions.iter().filter(|p| p.primary.is_some());
         Some((full.count(), served.count()))
     }

@@ -17,7 +17,12 @@ pub struct RawGet {
 }
 
 impl RawGet {
-    pub fn connect(address: &str, partition: PartitionId, hash_key: &str, sort_key: &str) -> RawGet {
+    pub fn connect(
+        address: &str,
+        partition: PartitionId,
+        hash_key: &str,
+        sort_key: &str,
+    ) -> RawGet {
         let stream = TcpStream::connect(address).expect("connect");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("timeout");
         let header = CallHeader {

@@ -36,7 +36,10 @@ fn expect_close(mut stream: TcpStream, limit: Duration, what: &str) {
 fn good_frame() -> Vec<u8> {
     let text = include_str!("../../compat/golden/go_req_get.hex");
     let digits: String = text.split_whitespace().collect();
-    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+    (0..digits.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn a_paused_primary_does_not_answer_stale_reads() {
     assert_eq!(old.get().as_deref(), Some(b"old".as_slice()), "it serves before it is paused");
     cluster.pause_replica(paused);
     runtime.block_on(async {
-        let options = ClientOptions { timeout: Duration::from_secs(20), ..ClientOptions::default() };
+        let options =
+            ClientOptions { timeout: Duration::from_secs(20), ..ClientOptions::default() };
         let client = Client::connect(meta.as_str(), options).unwrap();
         client.table("temp").await.unwrap().set("paused", "s", "new", None).await.unwrap();
     });

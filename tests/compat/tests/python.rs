@@ -35,7 +35,8 @@ fn every_first_operation_and_ten_thousand_values() {
     assert!(output.status.success());
     assert_eq!(report["succeeded"]["bulk set"], 10_000);
     assert_eq!(report["succeeded"]["bulk get"], 10_000);
-    for operation in ["set", "get", "exist", "remove", "ttl", "multi_set", "multi_get", "multi_del"] {
+    for operation in ["set", "get", "exist", "remove", "ttl", "multi_set", "multi_get", "multi_del"]
+    {
         assert_eq!(report["succeeded"][operation], 1, "{operation}");
     }
 }

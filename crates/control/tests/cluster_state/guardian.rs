@@ -3,34 +3,22 @@ use pegasus_types::{Ballot, ChangeKind, PartitionId, ReplicaStatus, UpdateOutcom
 
 use crate::world::*;
 
-const PID: PartitionId = PartitionId {
-    app_id: 1,
-    index: 0,
-};
+const PID: PartitionId = PartitionId { app_id: 1, index: 0 };
 
 #[test]
 fn first_placement_waits_for_nodes_and_spreads() {
     let default_apps = vec![default_app("t", 8, 3)];
-    let mut world = World::idle(Options {
-        default_apps,
-        ..options()
-    });
+    let mut world = World::idle(Options { default_apps, ..options() });
     world.load();
     world.start(1);
     world.pass(1000);
     world.start(2);
-    assert_eq!(
-        world.proposed(),
-        vec![],
-        "the first node must not get everything"
-    );
+    assert_eq!(world.proposed(), vec![], "the first node must not get everything");
     world.start(3);
     let assigned = world.proposed();
     assert_eq!(assigned.len(), 8);
     assert!(
-        assigned
-            .iter()
-            .all(|(kind, node, to)| *kind == ChangeKind::AssignPrimary && node == to)
+        assigned.iter().all(|(kind, node, to)| *kind == ChangeKind::AssignPrimary && node == to)
     );
 
     world.pass(RESEND_MS);
@@ -39,21 +27,14 @@ fn first_placement_waits_for_nodes_and_spreads() {
     let mut counts: Vec<usize> = primaries(&configs).into_values().collect();
     counts.sort_unstable();
     assert_eq!(counts, vec![2, 3, 3]);
-    assert!(
-        configs
-            .iter()
-            .all(|c| members(c).len() == 3 && c.ballot > Ballot::ZERO)
-    );
+    assert!(configs.iter().all(|c| members(c).len() == 3 && c.ballot > Ballot::ZERO));
     assert!(world.state.ailment(PID).is_none());
 }
 
 #[test]
 fn one_node_alone_is_used_after_a_grace_period() {
     let default_apps = vec![default_app("t", 1, 1)];
-    let mut world = World::idle(Options {
-        default_apps,
-        ..options()
-    });
+    let mut world = World::idle(Options { default_apps, ..options() });
     world.load();
     world.start(1);
     world.pass(GRACE_MS - 100);
@@ -65,20 +46,14 @@ fn one_node_alone_is_used_after_a_grace_period() {
 #[test]
 fn proposals_are_repeated_but_not_too_often() {
     let default_apps = vec![default_app("t", 1, 3)];
-    let mut world = World::idle(Options {
-        default_apps,
-        ..options()
-    });
+    let mut world = World::idle(Options { default_apps, ..options() });
     world.load();
     (1..=3).for_each(|n| world.start(n));
     world.pass(4 * RESEND_MS);
     let times: Vec<u64> = world.proposals.iter().map(|(at, ..)| at.0).collect();
     assert_eq!(times.len(), 5);
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == RESEND_MS));
-    assert!(
-        world.proposed().windows(2).all(|pair| pair[0] == pair[1]),
-        "same candidate"
-    );
+    assert!(world.proposed().windows(2).all(|pair| pair[0] == pair[1]), "same candidate");
 }
 
 #[test]
@@ -88,11 +63,7 @@ fn a_dead_primary_is_deposed_and_a_secondary_upgraded() {
     let primary = before.primary.clone().unwrap();
     world.kill(primary.port() - 34800);
     world.pass(GRACE_MS);
-    assert_eq!(
-        world.config(0),
-        before,
-        "not before the grace period is over"
-    );
+    assert_eq!(world.config(0), before, "not before the grace period is over");
     world.pass(200);
     let deposed = world.config(0);
     assert_eq!(deposed.primary, None);
@@ -104,10 +75,7 @@ fn a_dead_primary_is_deposed_and_a_secondary_upgraded() {
     let (kind, candidate, to) = proposed[0].clone();
     assert_eq!((kind, &candidate), (ChangeKind::UpgradeToPrimary, &to));
     world.pass(RESEND_MS);
-    assert!(
-        world.proposed().iter().all(|p| p.1 == candidate),
-        "message lost: same candidate"
-    );
+    assert!(world.proposed().iter().all(|p| p.1 == candidate), "message lost: same candidate");
 
     // The candidate dies, too: the other one is asked.
     world.kill(candidate.port() - 34800);
@@ -117,10 +85,7 @@ fn a_dead_primary_is_deposed_and_a_secondary_upgraded() {
     let update = change(&world.config(0), ChangeKind::UpgradeToPrimary, &other);
     assert!(matches!(world.update(update), UpdateOutcome::Accepted(_)));
     let proposed = world.proposed();
-    assert_eq!(
-        proposed[0],
-        (ChangeKind::DowngradeToInactive, candidate, other)
-    );
+    assert_eq!(proposed[0], (ChangeKind::DowngradeToInactive, candidate, other));
 }
 
 #[test]
@@ -155,11 +120,7 @@ fn a_dead_secondary_is_removed_until_the_primary_does_it() {
     let dead = config.secondaries[0].clone();
     world.kill(dead.port() - 34800);
     world.pass(GRACE_MS + 200 + 3 * RESEND_MS);
-    let expected = (
-        ChangeKind::DowngradeToInactive,
-        dead.clone(),
-        config.primary.clone().unwrap(),
-    );
+    let expected = (ChangeKind::DowngradeToInactive, dead.clone(), config.primary.clone().unwrap());
     let proposed = world.proposed();
     assert!(proposed.len() >= 3 && proposed.iter().all(|p| *p == expected));
 
@@ -170,11 +131,7 @@ fn a_dead_secondary_is_removed_until_the_primary_does_it() {
     assert!(world.state.ailment(PID).is_some());
     world.restart(dead.port() - 34800, 2);
     let expected = (ChangeKind::AddSecondary, dead, config.primary.unwrap());
-    assert_eq!(
-        world.proposed(),
-        vec![expected],
-        "back: added again at once"
-    );
+    assert_eq!(world.proposed(), vec![expected], "back: added again at once");
 }
 
 #[test]
@@ -199,11 +156,7 @@ fn below_the_members_a_write_needs_nobody_waits() {
     let spare = (1..=4).map(node).find(|n| !config.is_member(n)).unwrap();
     for dead in config.secondaries.clone() {
         world.goodbye(dead.port() - 34800);
-        world.update(change(
-            &world.config(0),
-            ChangeKind::DowngradeToInactive,
-            &dead,
-        ));
+        world.update(change(&world.config(0), ChangeKind::DowngradeToInactive, &dead));
     }
     let last = world.proposed().pop().unwrap();
     assert_eq!((last.0, last.1), (ChangeKind::AddSecondary, spare));
@@ -215,20 +168,13 @@ fn a_failed_learner_is_replaced_if_there_is_another_node() {
     let config = world.config(0);
     for dead in config.secondaries.clone() {
         world.goodbye(dead.port() - 34800);
-        world.update(change(
-            &world.config(0),
-            ChangeKind::DowngradeToInactive,
-            &dead,
-        ));
+        world.update(change(&world.config(0), ChangeKind::DowngradeToInactive, &dead));
     }
     let first = world.proposed().pop().unwrap().1;
     let n = first.port() - 34800;
     world.sync(n, vec![report(PID, ReplicaStatus::Learner, [8, 0, 0])]);
     world.pass(RESEND_MS);
-    assert!(
-        world.proposed().iter().all(|p| p.1 == first),
-        "learning: keep it"
-    );
+    assert!(world.proposed().iter().all(|p| p.1 == first), "learning: keep it");
     world.sync(n, vec![report(PID, ReplicaStatus::Error, [8, 0, 0])]);
     let second = world.proposed().pop().unwrap();
     assert_eq!(second.0, ChangeKind::AddSecondary);
@@ -256,20 +202,12 @@ fn goodbye_is_believed_at_once_and_late_beacons_are_not() {
     let n = primary.port() - 34800;
     world.goodbye(n);
     assert_eq!(world.config(0).primary, None);
-    world.feed(Event::Beacon {
-        node: primary.clone(),
-        incarnation: 1,
-        goodbye: false,
-    });
+    world.feed(Event::Beacon { node: primary.clone(), incarnation: 1, goodbye: false });
     assert!(!world.state.is_living(&primary, 1));
     world.restart(n, 2);
     assert!(world.state.is_living(&primary, 2));
     // A goodbye of the former process changes nothing.
-    world.feed(Event::Beacon {
-        node: primary.clone(),
-        incarnation: 1,
-        goodbye: true,
-    });
+    world.feed(Event::Beacon { node: primary.clone(), incarnation: 1, goodbye: true });
     assert!(world.state.is_living(&primary, 2));
     // Nor does a late beacon of it keep the new one alive.
     assert!(!world.state.is_living(&primary, 1));
@@ -315,10 +253,7 @@ fn a_meta_server_that_was_stopped_blames_nobody() {
 
 #[test]
 fn too_few_nodes_freeze_all_but_removal() {
-    let frozen = Options {
-        min_live_node_count_for_unfreeze: 3,
-        ..options()
-    };
+    let frozen = Options { min_live_node_count_for_unfreeze: 3, ..options() };
     let mut world = World::healthy(frozen, 3, 1, 3);
     let config = world.config(0);
     world.goodbye(config.primary.clone().unwrap().port() - 34800);
@@ -327,18 +262,10 @@ fn too_few_nodes_freeze_all_but_removal() {
     assert_eq!(deposed.primary, None);
     world.pass(2 * RESEND_MS);
     assert_eq!(world.proposed(), vec![]);
-    let update = change(
-        &deposed,
-        ChangeKind::UpgradeToPrimary,
-        &deposed.secondaries[0],
-    );
+    let update = change(&deposed, ChangeKind::UpgradeToPrimary, &deposed.secondaries[0]);
     assert_eq!(world.update(update), UpdateOutcome::Busy);
     let response = world.ask(|token| Event::SetLevel { token, level: None });
-    assert_eq!(
-        response,
-        Response::Level(FunctionLevel::Steady),
-        "the raw level"
-    );
+    assert_eq!(response, Response::Level(FunctionLevel::Steady), "the raw level");
 }
 
 #[test]

@@ -7,10 +7,7 @@ use pegasus_types::{
 
 use crate::world::*;
 
-const PID: PartitionId = PartitionId {
-    app_id: 1,
-    index: 0,
-};
+const PID: PartitionId = PartitionId { app_id: 1, index: 0 };
 const INACTIVE: ReplicaStatus = ReplicaStatus::Inactive;
 
 fn n(id: &NodeId) -> u16 {
@@ -42,25 +39,13 @@ fn the_only_copy_is_waited_for() {
     let owner = world.config(0).primary.unwrap();
     world.kill(n(&owner));
     world.pass(GRACE_MS);
-    assert_eq!(
-        world.config(0).primary,
-        Some(owner.clone()),
-        "its meta lease may still run"
-    );
+    assert_eq!(world.config(0).primary, Some(owner.clone()), "its meta lease may still run");
     world.pass(10 * RESEND_MS);
     assert_eq!(world.config(0).last_drops, vec![owner.clone()]);
-    assert_eq!(
-        world.proposed(),
-        vec![],
-        "never given to a node without the data"
-    );
+    assert_eq!(world.proposed(), vec![], "never given to a node without the data");
 
     world.restart(n(&owner), 2);
-    assert_eq!(
-        world.proposed(),
-        vec![],
-        "not before it reported the replica"
-    );
+    assert_eq!(world.proposed(), vec![], "not before it reported the replica");
     world.sync(n(&owner), vec![]);
     assert_eq!(world.proposed(), vec![], "its disk is empty");
     world.sync(n(&owner), vec![report(PID, INACTIVE, [1, 5, 5])]);
@@ -96,13 +81,7 @@ fn the_better_of_the_last_two_is_chosen() {
         assert_eq!(world.proposed(), vec![], "the other one did not report");
         world.sync(n(&latest), vec![report(PID, INACTIVE, latest_has)]);
         let chosen = world.proposed().first().map(|p| p.1.clone());
-        let expected = expected.map(|first| {
-            if first {
-                previous.clone()
-            } else {
-                latest.clone()
-            }
-        });
+        let expected = expected.map(|first| if first { previous.clone() } else { latest.clone() });
         assert_eq!(chosen, expected, "{previous_has:?} {latest_has:?}");
         assert_eq!(world.state.ailment(PID).is_some(), expected.is_none());
     }
@@ -156,25 +135,15 @@ fn a_restarted_primary_without_its_data_is_replaced() {
     world.pass(500);
     world.restart(n(&primary), 2);
     assert_eq!(world.sync(n(&primary), vec![]), Response::AskAgain);
-    assert_eq!(
-        world.config(0),
-        config,
-        "it may not have opened everything yet"
-    );
+    assert_eq!(world.config(0), config, "it may not have opened everything yet");
     world.pass(world.state.options().absence_ms);
     assert!(matches!(world.sync(n(&primary), vec![]), Response::Sync(_)));
     assert_eq!(world.config(0).primary, None);
-    let first = world
-        .proposed()
-        .into_iter()
-        .find(|p| p.0 == ChangeKind::UpgradeToPrimary);
+    let first = world.proposed().into_iter().find(|p| p.0 == ChangeKind::UpgradeToPrimary);
     assert!(first.is_some());
     world.pass(RESEND_MS);
     world.obey_until_quiet();
-    assert!(
-        world.partitions().iter().all(|c| c.member_count() == 3),
-        "whole again"
-    );
+    assert!(world.partitions().iter().all(|c| c.member_count() == 3), "whole again");
     assert!(world.config(0).is_secondary(&primary));
 }
 
@@ -206,15 +175,8 @@ fn one_absence_in_a_report_proves_nothing() {
     world.pass(world.state.options().absence_ms);
     assert_eq!(world.proposed(), vec![]);
     let present = report(PID, ReplicaStatus::Secondary, [4, 1, 1]);
-    assert!(matches!(
-        world.sync(n(&secondary), vec![present]),
-        Response::Sync(_)
-    ));
-    assert_eq!(
-        world.sync(n(&secondary), vec![]),
-        Response::AskAgain,
-        "counted anew"
-    );
+    assert!(matches!(world.sync(n(&secondary), vec![present]), Response::Sync(_)));
+    assert_eq!(world.sync(n(&secondary), vec![]), Response::AskAgain, "counted anew");
     assert_eq!(world.proposed(), vec![]);
 }
 
@@ -229,10 +191,7 @@ fn the_last_member_is_not_expelled_for_having_no_replica() {
     world.sync(n(&owner), vec![]);
     world.pass(2 * RESEND_MS);
     assert_eq!(world.config(0), config);
-    assert_eq!(
-        world.state.ailment(PID),
-        Some("the only living member lost its replica")
-    );
+    assert_eq!(world.state.ailment(PID), Some("the only living member lost its replica"));
 }
 
 #[test]
@@ -246,17 +205,9 @@ fn an_answer_is_never_older_than_a_decision_before_the_question() {
     // The node comes back with a fresh meta lease and asks whether it still is primary.
     world.restart(n(&owner), 1);
     let (query, sync) = (world.token(), world.token());
-    world.feed(Event::QueryPartition {
-        token: query,
-        pid: PID,
-    });
+    world.feed(Event::QueryPartition { token: query, pid: PID });
     let replicas = vec![report(PID, ReplicaStatus::Primary, [1, 5, 5])];
-    world.feed(Event::ConfigSync {
-        token: sync,
-        node: owner,
-        incarnation: 1,
-        replicas,
-    });
+    world.feed(Event::ConfigSync { token: sync, node: owner, incarnation: 1, replicas });
     assert!(world.replies.is_empty());
     world.commit();
     let deposed = world.config(0);

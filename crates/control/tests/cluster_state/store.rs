@@ -9,10 +9,7 @@ const ROOT: &str = "/pegasus/test";
 
 fn with_defaults() -> Options {
     let default_apps = vec![default_app("a", 700, 3), default_app("b", 4, 3)];
-    Options {
-        default_apps,
-        ..options()
-    }
+    Options { default_apps, ..options() }
 }
 
 #[test]
@@ -21,11 +18,7 @@ fn a_new_store_gets_the_default_tables_once() {
     world.load();
     assert_eq!(world.store[&apps_root(ROOT)], "unlock");
     assert!(world.store.contains_key(&app_path(ROOT, 2)));
-    assert!(
-        world
-            .store
-            .contains_key(&partition_path(ROOT, PartitionId::new(1, 699)))
-    );
+    assert!(world.store.contains_key(&partition_path(ROOT, PartitionId::new(1, 699))));
     let before = world.store.clone();
     world.restart_meta();
     assert_eq!(world.store, before);
@@ -61,12 +54,7 @@ fn an_interrupted_set_up_is_finished() {
         world.persist = true;
         world.restart_meta();
         assert!(world.store == complete, "after {crash_after} transactions");
-        assert!(
-            world
-                .state
-                .apps()
-                .all(|app| app.status == AppStatus::Available)
-        );
+        assert!(world.state.apps().all(|app| app.status == AppStatus::Available));
     }
 }
 
@@ -76,10 +64,7 @@ fn an_interrupted_creation_is_finished() {
         let mut world = World::healthy(options(), 3, 1, 3);
         world.persist = false;
         let token = world.token();
-        world.feed(Event::CreateApp {
-            token,
-            request: create("big", 1200, 3),
-        });
+        world.feed(Event::CreateApp { token, request: create("big", 1200, 3) });
         for _ in 0..crash_after {
             world.commit();
         }
@@ -87,11 +72,7 @@ fn an_interrupted_creation_is_finished() {
         world.restart_meta();
         assert_eq!(world.state.app("big").unwrap().status, AppStatus::Available);
         assert_eq!(world.state.partitions(2).count(), 1200);
-        assert!(
-            world
-                .store
-                .contains_key(&partition_path(ROOT, PartitionId::new(2, 1199)))
-        );
+        assert!(world.store.contains_key(&partition_path(ROOT, PartitionId::new(2, 1199))));
     }
 }
 
@@ -101,10 +82,7 @@ fn an_interrupted_drop_is_finished() {
         let mut world = World::healthy(options(), 3, 1200, 1);
         world.persist = false;
         let token = world.token();
-        world.feed(Event::DropApp {
-            token,
-            request: drop_request("t"),
-        });
+        world.feed(Event::DropApp { token, request: drop_request("t") });
         for _ in 0..crash_after {
             world.commit();
         }
@@ -112,27 +90,17 @@ fn an_interrupted_drop_is_finished() {
         world.restart_meta();
         assert!(world.state.app("t").is_none());
         assert_eq!(world.state.app_by_id(1).unwrap().status, AppStatus::Dropped);
-        assert!(
-            world
-                .partitions()
-                .iter()
-                .all(|config| config.member_count() == 0)
-        );
+        assert!(world.partitions().iter().all(|config| config.member_count() == 0));
     }
 }
 
 #[test]
 fn a_dropped_table_that_never_had_a_member_loads() {
-    let mut world = World::idle(Options {
-        default_apps: vec![default_app("t", 2, 3)],
-        ..options()
-    });
+    let mut world =
+        World::idle(Options { default_apps: vec![default_app("t", 2, 3)], ..options() });
     world.load();
     let token = world.token();
-    world.feed(Event::DropApp {
-        token,
-        request: drop_request("t"),
-    });
+    world.feed(Event::DropApp { token, request: drop_request("t") });
     world.restart_meta();
     assert_eq!(world.failure, None);
     assert!(world.state.is_serving());
@@ -156,21 +124,13 @@ fn a_damaged_store_is_refused() {
         (app_path(ROOT, 1), "{".to_owned()),
         (path.clone(), "{}".to_owned()),
         // Members gone without a trace: giving this to any node would lose the data.
-        (
-            path,
-            r#"{"pid":"1.0","ballot":7,"max_replica_count":3,"hp_secondaries":[]}"#.to_owned(),
-        ),
+        (path, r#"{"pid":"1.0","ballot":7,"max_replica_count":3,"hp_secondaries":[]}"#.to_owned()),
     ];
     for (path, data) in broken {
         let mut world = World::healthy(options(), 3, 1, 3);
         world.store.insert(path.clone(), data);
         world.restart_meta();
-        assert!(
-            world
-                .failure
-                .as_ref()
-                .is_some_and(|reason| reason.contains(&path))
-        );
+        assert!(world.failure.as_ref().is_some_and(|reason| reason.contains(&path)));
         assert!(!world.state.is_serving());
     }
 }

@@ -8,12 +8,7 @@ fn only_the_next_ballot_is_accepted() {
     let mut world = World::healthy(options(), 3, 1, 3);
     let config = world.config(0);
     let gone = config.secondaries[0].clone();
-    for ballot in [
-        config.ballot.0 - 1,
-        config.ballot.0,
-        config.ballot.0 + 2,
-        i64::MAX,
-    ] {
+    for ballot in [config.ballot.0 - 1, config.ballot.0, config.ballot.0 + 2, i64::MAX] {
         let mut update = change(&config, ChangeKind::DowngradeToInactive, &gone);
         update.config.ballot.0 = ballot;
         assert_eq!(world.update(update), UpdateOutcome::Refused(config.clone()));
@@ -25,11 +20,7 @@ fn only_the_next_ballot_is_accepted() {
 fn a_repeated_request_gets_the_same_answer() {
     let mut world = World::healthy(options(), 3, 1, 3);
     let config = world.config(0);
-    let update = change(
-        &config,
-        ChangeKind::DowngradeToInactive,
-        &config.secondaries[0],
-    );
+    let update = change(&config, ChangeKind::DowngradeToInactive, &config.secondaries[0]);
     let first = world.update(update.clone());
     let ballot = world.config(0).ballot;
     assert_eq!(world.update(update), first);
@@ -97,32 +88,15 @@ fn an_update_counts_only_once_stored() {
     let mut world = World::healthy(options(), 3, 1, 3);
     world.persist = false;
     let config = world.config(0);
-    let update = change(
-        &config,
-        ChangeKind::DowngradeToInactive,
-        &config.secondaries[0],
-    );
+    let update = change(&config, ChangeKind::DowngradeToInactive, &config.secondaries[0]);
     let (first, again, other) = (world.token(), world.token(), world.token());
-    world.feed(Event::UpdateConfig {
-        token: first,
-        update: update.clone(),
-    });
+    world.feed(Event::UpdateConfig { token: first, update: update.clone() });
     assert!(world.replies.is_empty());
     assert_eq!(world.config(0), config);
     // The same change waits for the same outcome, another one is told to come back.
-    world.feed(Event::UpdateConfig {
-        token: again,
-        update,
-    });
-    let rival = change(
-        &config,
-        ChangeKind::DowngradeToInactive,
-        &config.secondaries[1],
-    );
-    world.feed(Event::UpdateConfig {
-        token: other,
-        update: rival,
-    });
+    world.feed(Event::UpdateConfig { token: again, update });
+    let rival = change(&config, ChangeKind::DowngradeToInactive, &config.secondaries[1]);
+    world.feed(Event::UpdateConfig { token: other, update: rival });
     assert_eq!(world.replies[&other], Response::Update(UpdateOutcome::Busy));
     world.commit();
     let accepted = Response::Update(UpdateOutcome::Accepted(world.config(0)));
@@ -135,16 +109,9 @@ fn a_refused_write_changes_nothing() {
     let mut world = World::healthy(options(), 3, 1, 3);
     world.persist = false;
     let config = world.config(0);
-    let update = change(
-        &config,
-        ChangeKind::DowngradeToInactive,
-        &config.secondaries[0],
-    );
+    let update = change(&config, ChangeKind::DowngradeToInactive, &config.secondaries[0]);
     let token = world.token();
-    world.feed(Event::UpdateConfig {
-        token,
-        update: update.clone(),
-    });
+    world.feed(Event::UpdateConfig { token, update: update.clone() });
     world.fail_write(PersistError::Refused("full".to_owned()));
     assert_eq!(world.replies[&token], Response::Update(UpdateOutcome::Busy));
     assert_eq!(world.config(0), config);
@@ -157,11 +124,7 @@ fn a_write_with_unknown_outcome_is_repeated_as_it_was() {
     let mut world = World::healthy(options(), 3, 1, 3);
     world.persist = false;
     let config = world.config(0);
-    let update = change(
-        &config,
-        ChangeKind::DowngradeToInactive,
-        &config.secondaries[0],
-    );
+    let update = change(&config, ChangeKind::DowngradeToInactive, &config.secondaries[0]);
     let token = world.token();
     world.feed(Event::UpdateConfig { token, update });
     let asked = world.writes[0].clone();
@@ -170,10 +133,7 @@ fn a_write_with_unknown_outcome_is_repeated_as_it_was() {
     world.pass(RESEND_MS);
     assert_eq!(world.writes, vec![asked]);
     world.commit();
-    assert!(matches!(
-        world.replies[&token],
-        Response::Update(UpdateOutcome::Accepted(_))
-    ));
+    assert!(matches!(world.replies[&token], Response::Update(UpdateOutcome::Accepted(_))));
 }
 
 #[test]
@@ -181,24 +141,14 @@ fn a_crash_between_store_and_memory_ends_where_the_store_is() {
     let mut world = World::healthy(options(), 3, 1, 3);
     world.persist = false;
     let config = world.config(0);
-    let update = change(
-        &config,
-        ChangeKind::DowngradeToInactive,
-        &config.secondaries[0],
-    );
+    let update = change(&config, ChangeKind::DowngradeToInactive, &config.secondaries[0]);
     let token = world.token();
-    world.feed(Event::UpdateConfig {
-        token,
-        update: update.clone(),
-    });
+    world.feed(Event::UpdateConfig { token, update: update.clone() });
     let seq = world.write_oldest();
     world.restart_meta();
     assert_eq!(world.config(0).ballot, config.ballot.next());
     // A late completion means nothing to the new leader; the repeated request is answered.
-    world.feed(Event::Persisted {
-        seq,
-        result: Ok(()),
-    });
+    world.feed(Event::Persisted { seq, result: Ok(()) });
     assert!(matches!(world.update(update), UpdateOutcome::Accepted(_)));
 }
 
@@ -207,13 +157,7 @@ fn nothing_is_decided_before_the_store_is_loaded() {
     let mut world = World::idle(options());
     world.start(1);
     let pid = PartitionId::new(1, 0);
-    assert_eq!(
-        world.ask(|token| Event::QueryPartition { token, pid }),
-        Response::AskAgain
-    );
+    assert_eq!(world.ask(|token| Event::QueryPartition { token, pid }), Response::AskAgain);
     let request = create("t", 1, 1);
-    assert_eq!(
-        world.ask(|token| Event::CreateApp { token, request }),
-        Response::AskAgain
-    );
+    assert_eq!(world.ask(|token| Event::CreateApp { token, request }), Response::AskAgain);
 }

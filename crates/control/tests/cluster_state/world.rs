@@ -71,11 +71,7 @@ pub fn create(name: &str, partitions: i32, replicas: i32) -> CreateApp {
 }
 
 pub fn drop_request(name: &str) -> DropApp {
-    DropApp {
-        app_name: name.to_owned(),
-        success_if_not_exist: false,
-        reserve_seconds: None,
-    }
+    DropApp { app_name: name.to_owned(), success_if_not_exist: false, reserve_seconds: None }
 }
 
 pub fn report(pid: PartitionId, status: ReplicaStatus, decrees: [i64; 3]) -> ReplicaReport {
@@ -114,21 +110,13 @@ impl World {
     /// `nodes` servers and one healthy table `t` (id 1).
     pub fn healthy(options: Options, nodes: u16, partitions: i32, replicas: i32) -> World {
         let default_apps = vec![default_app("t", partitions, replicas)];
-        let mut world = World::idle(Options {
-            default_apps,
-            ..options
-        });
+        let mut world = World::idle(Options { default_apps, ..options });
         world.load();
         for n in 1..=nodes {
             world.start(n);
         }
         world.obey_until_quiet();
-        assert!(
-            world
-                .partitions()
-                .iter()
-                .all(|c| c.member_count() == replicas as usize)
-        );
+        assert!(world.partitions().iter().all(|c| c.member_count() == replicas as usize));
         world
     }
 
@@ -152,14 +140,10 @@ impl World {
             Effect::Persist { seq, ops } => self.writes.push((seq, ops)),
             Effect::Propose { to, proposal, .. } => self.proposals.push((self.now, to, proposal)),
             Effect::PushConfig { to, partitions } => {
-                self.pushes
-                    .extend(partitions.into_iter().map(|(c, _)| (to.clone(), c)));
+                self.pushes.extend(partitions.into_iter().map(|(c, _)| (to.clone(), c)));
             }
             Effect::Reply { token, response } => {
-                assert!(
-                    self.replies.insert(token, response).is_none(),
-                    "answered twice"
-                );
+                assert!(self.replies.insert(token, response).is_none(), "answered twice");
             }
             Effect::LoadFailed { reason } => self.failure = Some(reason),
         }
@@ -186,10 +170,7 @@ impl World {
 
     fn commit_oldest(&mut self) -> Event {
         let seq = self.write_oldest();
-        Event::Persisted {
-            seq,
-            result: Ok(()),
-        }
+        Event::Persisted { seq, result: Ok(()) }
     }
 
     pub fn commit(&mut self) {
@@ -199,18 +180,11 @@ impl World {
 
     pub fn fail_write(&mut self, error: PersistError) {
         let (seq, _) = self.writes.remove(0);
-        self.feed(Event::Persisted {
-            seq,
-            result: Err(error),
-        });
+        self.feed(Event::Persisted { seq, result: Err(error) });
     }
 
     pub fn load(&mut self) {
-        let nodes = self
-            .store
-            .iter()
-            .map(|(p, d)| (p.clone(), d.clone()))
-            .collect();
+        let nodes = self.store.iter().map(|(p, d)| (p.clone(), d.clone())).collect();
         self.feed(Event::Loaded { nodes });
     }
 
@@ -224,20 +198,12 @@ impl World {
 
     pub fn start(&mut self, n: u16) {
         self.running.insert(node(n), 1);
-        self.feed(Event::Beacon {
-            node: node(n),
-            incarnation: 1,
-            goodbye: false,
-        });
+        self.feed(Event::Beacon { node: node(n), incarnation: 1, goodbye: false });
     }
 
     pub fn restart(&mut self, n: u16, incarnation: u64) {
         self.running.insert(node(n), incarnation);
-        self.feed(Event::Beacon {
-            node: node(n),
-            incarnation,
-            goodbye: false,
-        });
+        self.feed(Event::Beacon { node: node(n), incarnation, goodbye: false });
     }
 
     pub fn kill(&mut self, n: u16) {
@@ -246,11 +212,7 @@ impl World {
 
     pub fn goodbye(&mut self, n: u16) {
         let incarnation = self.running.remove(&node(n)).unwrap();
-        self.feed(Event::Beacon {
-            node: node(n),
-            incarnation,
-            goodbye: true,
-        });
+        self.feed(Event::Beacon { node: node(n), incarnation, goodbye: true });
     }
 
     /// Time passes; whoever runs beacons.
@@ -259,11 +221,7 @@ impl World {
         while self.now < end {
             self.now = (self.now + TICK_MS).min(end);
             for (node, incarnation) in self.running.clone() {
-                self.feed(Event::Beacon {
-                    node,
-                    incarnation,
-                    goodbye: false,
-                });
+                self.feed(Event::Beacon { node, incarnation, goodbye: false });
             }
             self.feed(Event::Tick);
         }
@@ -289,19 +247,11 @@ impl World {
 
     pub fn sync(&mut self, n: u16, replicas: Vec<ReplicaReport>) -> Response {
         let incarnation = self.running[&node(n)];
-        self.ask(|token| Event::ConfigSync {
-            token,
-            node: node(n),
-            incarnation,
-            replicas,
-        })
+        self.ask(|token| Event::ConfigSync { token, node: node(n), incarnation, replicas })
     }
 
     pub fn config(&self, index: i32) -> PartitionConfig {
-        self.state
-            .partition(PartitionId::new(1, index))
-            .unwrap()
-            .clone()
+        self.state.partition(PartitionId::new(1, index)).unwrap().clone()
     }
 
     pub fn partitions(&self) -> Vec<PartitionConfig> {
@@ -311,9 +261,7 @@ impl World {
     /// The proposals of partition 1.0 sent since the last call: (kind, node, to).
     pub fn proposed(&mut self) -> Vec<(ChangeKind, NodeId, NodeId)> {
         let all = std::mem::take(&mut self.proposals);
-        all.into_iter()
-            .map(|(_, to, p)| (p.kind, p.node, to))
-            .collect()
+        all.into_iter().map(|(_, to, p)| (p.kind, p.node, to)).collect()
     }
 
     /// Replica servers that run do what they are told, until nobody is told anything new.
@@ -368,11 +316,7 @@ pub fn change(config: &PartitionConfig, kind: ChangeKind, node: &NodeId) -> Conf
             next.secondaries.retain(|n| n != node);
         }
     }
-    ConfigUpdate {
-        kind,
-        node: node.clone(),
-        config: next,
-    }
+    ConfigUpdate { kind, node: node.clone(), config: next }
 }
 
 /// How many primaries each node has.

@@ -70,13 +70,8 @@ async fn respond(
 ) -> Result<Response, Infallible> {
     // A connection is only recognised by GET and POST, so its later requests are held to that.
     if !matches!(*request.method(), Method::GET | Method::POST) {
-        let mut refusal = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and POST are supported",
-        );
-        refusal
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are supported");
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
         return Ok(close(refusal));
     }
     let (mut head, body) = request.into_parts();
@@ -92,15 +87,11 @@ async fn respond(
         head.uri = uri;
     }
     head.extensions.insert(ConnectInfo(peer));
-    router
-        .oneshot(Request::from_parts(head, Body::from(body)))
-        .await
+    router.oneshot(Request::from_parts(head, Body::from(body))).await
 }
 
 /// The connection cannot go on after this response.
 fn close(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -14,9 +14,7 @@ pub(super) fn normalise(uri: &Uri) -> Option<Uri> {
     let mut wanted = String::with_capacity(decoded.len() + 1);
     for segment in decoded.split('/').filter(|segment| !segment.is_empty()) {
         wanted.push('/');
-        segment
-            .bytes()
-            .for_each(|byte| push_encoded(&mut wanted, byte));
+        segment.bytes().for_each(|byte| push_encoded(&mut wanted, byte));
     }
     if wanted.is_empty() {
         wanted.push('/');

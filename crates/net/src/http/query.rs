@@ -20,12 +20,7 @@ impl IntoResponse for BadQuery {
 /// (`spec/admin.md` 5.1).
 pub fn query(uri: &Uri) -> Result<Vec<(String, String)>, BadQuery> {
     let mut parameters: Vec<(String, String)> = Vec::new();
-    for part in uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|part| !part.is_empty())
-    {
+    for part in uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let decode = |text: &str| {
             percent_decode(text).ok_or_else(|| BadQuery(format!("not UTF-8 text: {part}")))
@@ -52,9 +47,6 @@ mod tests {
         assert_eq!(pairs, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
         assert_eq!(parse("/x").unwrap(), []);
         let error = parse("/x?a=1&a=2").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "failed to parse request: duplicate parameter: a"
-        );
+        assert_eq!(error.to_string(), "failed to parse request: duplicate parameter: a");
     }
 }

@@ -24,10 +24,7 @@ pub fn bad_request(body: impl Into<String>) -> Response {
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Response {
     match serde_json::to_string(value) {
         Ok(body) => respond(StatusCode::OK, "application/json", body),
-        Err(e) => text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("cannot encode the answer: {e}"),
-        ),
+        Err(e) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the answer: {e}")),
     }
 }
 
@@ -47,10 +44,7 @@ pub fn redirect(location: &str) -> Response {
 pub async fn not_found(uri: Uri) -> Response {
     let path = percent_decode(uri.path()).unwrap_or_else(|| uri.path().to_owned());
     let path = path.trim_start_matches('/');
-    text(
-        StatusCode::NOT_FOUND,
-        format!("service not found for \"{path}\""),
-    )
+    text(StatusCode::NOT_FOUND, format!("service not found for \"{path}\""))
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {

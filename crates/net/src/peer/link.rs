@@ -91,12 +91,7 @@ impl PeerLink {
             on_reset: Box::new(on_reset),
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(task.run()));
-        PeerLink {
-            peer,
-            queue,
-            retry_now,
-            _stop: Arc::new(stop.drop_guard()),
-        }
+        PeerLink { peer, queue, retry_now, _stop: Arc::new(stop.drop_guard()) }
     }
 
     pub fn peer(&self) -> &NodeId {
@@ -147,9 +142,7 @@ impl LinkTask {
                     let since = Instant::now();
                     (self.on_reset)(
                         &self.peer,
-                        LinkState::Up {
-                            incarnation: connected.incarnation,
-                        },
+                        LinkState::Up { incarnation: connected.incarnation },
                     );
                     let why = self.pump(connected).await;
                     self.queue.reset();

@@ -39,11 +39,7 @@ pub(super) enum Taken {
 
 impl LinkQueue {
     pub fn new(max_bytes: usize) -> LinkQueue {
-        LinkQueue {
-            max_bytes,
-            state: Mutex::default(),
-            changed: Notify::new(),
-        }
+        LinkQueue { max_bytes, state: Mutex::default(), changed: Notify::new() }
     }
 
     pub fn push(&self, messages: impl IntoIterator<Item = (PartitionId, Message)>) {
@@ -53,10 +49,7 @@ impl LinkQueue {
             let weight = encoded_size(&message);
             let too_long = weight > MAX_PRIVATE_FRAME - FRAME_OVERHEAD;
             if too_long || state.bytes.saturating_add(weight) > self.max_bytes {
-                *state = State {
-                    lossy: true,
-                    ..State::default()
-                };
+                *state = State { lossy: true, ..State::default() };
                 break;
             }
             state.bytes = state.bytes.saturating_add(weight);
@@ -87,11 +80,7 @@ impl LinkQueue {
                 taken.push((pid, message));
             }
         }
-        if taken.is_empty() {
-            Taken::Nothing
-        } else {
-            Taken::Messages(taken)
-        }
+        if taken.is_empty() { Taken::Nothing } else { Taken::Messages(taken) }
     }
 
     /// Drop everything: what is queued from now on follows a reset. Returns whether anything was
@@ -122,9 +111,7 @@ fn encoded_size(message: &Message) -> usize {
     const PARTITION_ID: u64 = 10;
     let size = wire_options().serialized_size(message);
     // An error means that it is longer than any frame.
-    size.map_or(usize::MAX, |size| {
-        usize::try_from(size + PARTITION_ID).unwrap_or(usize::MAX)
-    })
+    size.map_or(usize::MAX, |size| usize::try_from(size + PARTITION_ID).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -172,11 +159,7 @@ mod tests {
         queue.push([message(1, 1000), message(2, 1000), message(3, 10)]);
         assert_eq!(queue.take(1000), Taken::Lossy);
         queue.push([message(4, 10)]);
-        assert_eq!(
-            queue.take(1000),
-            Taken::Lossy,
-            "a message after a hole must not be sent"
-        );
+        assert_eq!(queue.take(1000), Taken::Lossy, "a message after a hole must not be sent");
         assert!(queue.reset());
         assert!(!queue.reset());
         queue.push([message(5, 10)]);

@@ -65,10 +65,7 @@ fn accept(
     sink: &mut impl FnMut(Vec<(PartitionId, Message)>) -> Result<(), NetError>,
 ) -> Result<(), NetError> {
     if envelope.sequence != *expected {
-        return Err(NetError::Gap {
-            expected: *expected,
-            found: envelope.sequence,
-        });
+        return Err(NetError::Gap { expected: *expected, found: envelope.sequence });
     }
     *expected = expected.saturating_add(1);
     sink(envelope.messages)

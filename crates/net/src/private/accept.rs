@@ -27,10 +27,7 @@ pub struct PrivateAcceptor {
 impl PrivateAcceptor {
     /// A door behind which there is nothing yet.
     pub fn new(identity: Identity) -> PrivateAcceptor {
-        PrivateAcceptor {
-            identity,
-            services: Vec::new(),
-        }
+        PrivateAcceptor { identity, services: Vec::new() }
     }
 
     /// Offer a service. `serve` runs in the connection's task until the connection ends; at
@@ -41,8 +38,7 @@ impl PrivateAcceptor {
         F: Fn(Accepted) -> Fut + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        self.services
-            .push((service, Rc::new(move |accepted| Box::pin(serve(accepted)))));
+        self.services.push((service, Rc::new(move |accepted| Box::pin(serve(accepted)))));
         self
     }
 
@@ -61,42 +57,24 @@ impl PrivateAcceptor {
             Ok(Err(e)) => return warn!(%peer, "private connection closed: {e}"),
             Err(_) => return warn!(%peer, "private connection closed: no handshake in time"),
         };
-        service(Accepted {
-            hello,
-            version,
-            peer,
-            stream,
-            permit,
-        })
-        .await;
+        service(Accepted { hello, version, peer, stream, permit }).await;
     }
 
     async fn greet(&self, stream: &mut TcpStream) -> Result<(Hello, u16, Service), NetError> {
         let hello = match read_message::<Hello>(stream).await {
             Ok(hello) => hello,
             Err(e) => {
-                let reply = HelloReply::Refused {
-                    reason: e.to_string(),
-                };
+                let reply = HelloReply::Refused { reason: e.to_string() };
                 // The reason that counts is the one at hand.
                 let _ = write_message(stream, &[], &reply).await;
                 return Err(e);
             }
         };
-        let offered = self
-            .services
-            .iter()
-            .find(|(kind, _)| *kind == hello.service);
-        let agreed = self
-            .identity
-            .agree(&hello)
-            .and_then(|version| match offered {
-                Some((_, service)) => Ok((version, service.clone())),
-                None => Err(format!(
-                    "{} does not offer {:?}",
-                    self.identity.node, hello.service
-                )),
-            });
+        let offered = self.services.iter().find(|(kind, _)| *kind == hello.service);
+        let agreed = self.identity.agree(&hello).and_then(|version| match offered {
+            Some((_, service)) => Ok((version, service.clone())),
+            None => Err(format!("{} does not offer {:?}", self.identity.node, hello.service)),
+        });
         match agreed {
             Ok((version, service)) => {
                 write_message(stream, &[], &self.identity.welcome(version)).await?;
@@ -104,9 +82,7 @@ impl PrivateAcceptor {
             }
             Err(reason) => {
                 let from = hello.node;
-                let refused = HelloReply::Refused {
-                    reason: reason.clone(),
-                };
+                let refused = HelloReply::Refused { reason: reason.clone() };
                 write_message(stream, &[], &refused).await?;
                 Err(NetError::handshake(format!("refused {from}: {reason}")))
             }
@@ -140,20 +116,8 @@ impl Accepted {
     /// Take the connection away from this runtime, to be served on another thread. It still counts
     /// as open.
     pub fn detach(self) -> io::Result<Detached> {
-        let Accepted {
-            hello,
-            version,
-            peer,
-            stream,
-            permit,
-        } = self;
-        Ok(Detached {
-            hello,
-            version,
-            peer,
-            stream: stream.into_std()?,
-            permit,
-        })
+        let Accepted { hello, version, peer, stream, permit } = self;
+        Ok(Detached { hello, version, peer, stream: stream.into_std()?, permit })
     }
 }
 
@@ -174,21 +138,9 @@ impl Detached {
 
     /// Take the connection into the current runtime. The permit must be kept while it is served.
     pub fn attach(self) -> io::Result<(Accepted, ConnectionPermit)> {
-        let Detached {
-            hello,
-            version,
-            peer,
-            stream,
-            permit,
-        } = self;
+        let Detached { hello, version, peer, stream, permit } = self;
         let stream = TcpStream::from_std(stream)?;
-        let accepted = Accepted {
-            hello,
-            version,
-            peer,
-            stream,
-            permit: permit.clone(),
-        };
+        let accepted = Accepted { hello, version, peer, stream, permit: permit.clone() };
         Ok((accepted, permit))
     }
 }

@@ -55,25 +55,13 @@ async fn dial(target: &NodeId, hello: Hello) -> Result<Connected, NetError> {
     tune_private(&stream);
     write_message(&mut stream, &PREAMBLE, &hello).await?;
     match read_message::<HelloReply>(&mut stream).await? {
-        HelloReply::Welcome {
-            version,
-            node,
-            incarnation,
-        } => {
+        HelloReply::Welcome { version, node, incarnation } => {
             if version < hello.version_min || version > hello.version_max {
                 let reason = format!("{target} wants to speak version {version}");
                 return Err(NetError::handshake(reason));
             }
-            Ok(Connected {
-                version,
-                node,
-                incarnation,
-                stream,
-            })
+            Ok(Connected { version, node, incarnation, stream })
         }
-        HelloReply::Refused { reason } => Err(NetError::Refused {
-            target: target.clone(),
-            reason,
-        }),
+        HelloReply::Refused { reason } => Err(NetError::Refused { target: target.clone(), reason }),
     }
 }

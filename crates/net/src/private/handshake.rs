@@ -34,10 +34,7 @@ impl Identity {
     /// The version to speak with the sender of this greeting, or why we cannot.
     pub(super) fn agree(&self, hello: &Hello) -> Result<u16, String> {
         if hello.cluster != self.cluster {
-            return Err(format!(
-                "this is cluster \"{}\", not \"{}\"",
-                self.cluster, hello.cluster
-            ));
+            return Err(format!("this is cluster \"{}\", not \"{}\"", self.cluster, hello.cluster));
         }
         let version = hello.version_max.min(VERSION_MAX);
         if version < hello.version_min.max(VERSION_MIN) {
@@ -55,19 +52,13 @@ impl Identity {
     }
 
     pub(super) fn welcome(&self, version: u16) -> HelloReply {
-        HelloReply::Welcome {
-            version,
-            node: self.node.clone(),
-            incarnation: self.incarnation,
-        }
+        HelloReply::Welcome { version, node: self.node.clone(), incarnation: self.incarnation }
     }
 }
 
 /// A later version may append fields to the handshake messages, hence trailing bytes are fine.
 fn options() -> impl Options {
-    bincode::DefaultOptions::new()
-        .with_limit(MAX_HELLO as u64)
-        .allow_trailing_bytes()
+    bincode::DefaultOptions::new().with_limit(MAX_HELLO as u64).allow_trailing_bytes()
 }
 
 /// Read one handshake message: u32 length (little-endian), bincode.
@@ -100,8 +91,5 @@ pub(super) async fn write_message<T: Serialize>(
     let mut bytes = prefix.to_vec();
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(&body);
-    stream
-        .write_all(&bytes)
-        .await
-        .map_err(|e| NetError::io("write a handshake message", e))
+    stream.write_all(&bytes).await.map_err(|e| NetError::io("write a handshake message", e))
 }

@@ -29,8 +29,7 @@ where
     Item: for<'de> Deserialize<'de>,
     SinkItem: Serialize,
 {
-    let framed = LengthDelimitedCodec::builder()
-        .max_frame_length(MAX_PRIVATE_FRAME)
-        .new_framed(stream);
+    let framed =
+        LengthDelimitedCodec::builder().max_frame_length(MAX_PRIVATE_FRAME).new_framed(stream);
     serde_transport::new(framed, Bincode::from(wire_options()))
 }

@@ -76,12 +76,7 @@ pub(crate) struct Connection<H> {
 
 impl<H: RpcHandler> Connection<H> {
     pub fn new(parts: PublicConnection, handler: H) -> io::Result<Connection<H>> {
-        let PublicConnection {
-            stream,
-            protocol,
-            head,
-            limits,
-        } = parts;
+        let PublicConnection { stream, protocol, head, limits } = parts;
         let outbox = Arc::new(Outbox::new(stream.peer_addr()?));
         Ok(Connection {
             stream,
@@ -236,9 +231,7 @@ impl<H: RpcHandler> Connection<H> {
         loop {
             let read_due = (reading && !self.draining && !self.incoming.is_empty())
                 .then(|| self.last_read + self.limits.frame_stall_timeout);
-            let write_due = self
-                .blocked_since
-                .map(|since| since + self.limits.write_stall_timeout);
+            let write_due = self.blocked_since.map(|since| since + self.limits.write_stall_timeout);
             let Some(due) = read_due.into_iter().chain(write_due).min() else {
                 // A timer that is still armed costs one idle wake-up, less than making it anew.
                 self.timer.take_if(|timer| timer.is_elapsed());

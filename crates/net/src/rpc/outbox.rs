@@ -35,10 +35,7 @@ pub(crate) struct Glance {
 
 impl Outbox {
     pub fn new(peer: SocketAddr) -> Outbox {
-        Outbox {
-            peer,
-            state: Mutex::default(),
-        }
+        Outbox { peer, state: Mutex::default() }
     }
 
     pub fn peer(&self) -> SocketAddr {
@@ -53,10 +50,7 @@ impl Outbox {
     pub fn begin_request(&self) -> Glance {
         let mut state = self.lock();
         state.in_flight += 1;
-        Glance {
-            in_flight: state.in_flight,
-            queued: state.queued.len(),
-        }
+        Glance { in_flight: state.in_flight, queued: state.queued.len() }
     }
 
     /// A request is done; `encode` appends its reply, unless the connection is gone.
@@ -82,11 +76,7 @@ impl Outbox {
     pub fn begin_turn(&self, waker: &Waker) {
         let mut state = self.lock();
         state.awake = true;
-        if !state
-            .waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(waker))
-        {
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             state.waker = Some(waker.clone());
         }
     }
@@ -98,10 +88,7 @@ impl Outbox {
         if writing.is_empty() && !state.queued.is_empty() {
             std::mem::swap(writing, &mut state.queued);
         }
-        Glance {
-            in_flight: state.in_flight,
-            queued: state.queued.len(),
-        }
+        Glance { in_flight: state.in_flight, queued: state.queued.len() }
     }
 
     /// False if something changed since the last [`Outbox::exchange`]: the connection must look

@@ -27,11 +27,7 @@ pub struct ReplySender {
 
 impl ReplySender {
     pub(crate) fn new(header: RequestHeader, outbox: Arc<Outbox>) -> ReplySender {
-        ReplySender {
-            header,
-            outbox,
-            finished: false,
-        }
+        ReplySender { header, outbox, finished: false }
     }
 
     /// Header of the request this answers.

@@ -41,14 +41,8 @@ fn garbage_closes_the_connection_with_one_line() {
         let mut junk_body = announcement(64);
         junk_body.resize(48 + 64, 0xff);
         let cases = [
-            (
-                "unknown magic",
-                BytesMut::from(&b"\x16\x03\x01\x02 a TLS hello"[..]),
-            ),
-            (
-                "unsupported HTTP method",
-                BytesMut::from(&b"PUT / HTTP/1.1\r\n\r\n"[..]),
-            ),
+            ("unknown magic", BytesMut::from(&b"\x16\x03\x01\x02 a TLS hello"[..])),
+            ("unsupported HTTP method", BytesMut::from(&b"PUT / HTTP/1.1\r\n\r\n"[..])),
             ("THFT version", wrong_version),
             ("another protocol in the second frame", second_frame),
             ("unreadable envelope", junk_body),
@@ -56,14 +50,8 @@ fn garbage_closes_the_connection_with_one_line() {
             ("4 GB in THFT", announcement(u32::MAX)),
             ("4 GB in RDSN", rdsn_announcement(u32::MAX)),
             ("one byte too many", announcement((64 << 20) + 1)),
-            (
-                "broken HTTP",
-                BytesMut::from(&b"GET \x01\x02 nonsense\r\n\r\n"[..]),
-            ),
-            (
-                "broken handshake",
-                BytesMut::from(&b"PGRS\xff\xff\xff\xff"[..]),
-            ),
+            ("broken HTTP", BytesMut::from(&b"GET \x01\x02 nonsense\r\n\r\n"[..])),
+            ("broken handshake", BytesMut::from(&b"PGRS\xff\xff\xff\xff"[..])),
         ];
         for (what, bytes) in cases {
             let lines = LogLines::count();
@@ -129,14 +117,7 @@ fn slow_clients_are_closed_and_idle_ones_kept() {
         let mut idle = server.client().await;
         idle.get(1, "x").await;
         idle.value().await;
-        for start in [
-            &b""[..],
-            b"TH",
-            b"THFT",
-            &whole[..30],
-            b"PGRS",
-            b"PGRS\x20\x00\x00\x00xx",
-        ] {
+        for start in [&b""[..], b"TH", b"THFT", &whole[..30], b"PGRS", b"PGRS\x20\x00\x00\x00xx"] {
             let lines = LogLines::count();
             let mut client = server.client().await;
             client.send(start).await;

@@ -22,12 +22,7 @@ struct Seen {
 }
 
 fn message(number: i64) -> (PartitionId, Message) {
-    (
-        PartitionId::new(1, 2),
-        Message::Stale {
-            ballot: Ballot(number),
-        },
-    )
+    (PartitionId::new(1, 2), Message::Stale { ballot: Ballot(number) })
 }
 
 fn numbers(messages: Vec<(PartitionId, Message)>) -> impl Iterator<Item = i64> {
@@ -70,15 +65,10 @@ impl Seen {
 fn link(target: NodeId, options: LinkOptions) -> (PeerLink, UnboundedReceiver<LinkState>) {
     let (send, receive) = unbounded_channel();
     let expected = target.clone();
-    let link = PeerLink::spawn(
-        identity("test", 1, 9),
-        target,
-        options,
-        move |peer, state| {
-            assert_eq!(*peer, expected);
-            let _ = send.send(state);
-        },
-    );
+    let link = PeerLink::spawn(identity("test", 1, 9), target, options, move |peer, state| {
+        assert_eq!(*peer, expected);
+        let _ = send.send(state);
+    });
     (link, receive)
 }
 
@@ -89,20 +79,14 @@ fn messages_arrive_in_order_across_a_restart_of_the_peer() {
         let server = Server::start_with(Limits::default(), seen.service(), 0, 100);
         let port = server.addr.port();
         // Small envelopes, so that many are in flight at once.
-        let options = LinkOptions {
-            max_envelope: 64,
-            ..LinkOptions::default()
-        };
+        let options = LinkOptions { max_envelope: 64, ..LinkOptions::default() };
         let (link, mut states) = link(server.node(), options);
         link.queue_all((1..=500).map(message));
         for number in 501..=1000 {
             let (pid, message) = message(number);
             link.queue(pid, message);
         }
-        assert_eq!(
-            within(states.recv()).await,
-            Some(LinkState::Up { incarnation: 100 })
-        );
+        assert_eq!(within(states.recv()).await, Some(LinkState::Up { incarnation: 100 }));
         seen.until_last(1000).await;
         assert_eq!(*seen.messages.borrow(), (1..=1000).collect::<Vec<_>>());
 
@@ -137,30 +121,17 @@ fn overflow_resets_the_link() {
     run(async {
         let seen = Seen::default();
         let server = Server::start_with(Limits::default(), seen.service(), 0, 1);
-        let options = LinkOptions {
-            max_queue: 1000,
-            ..LinkOptions::default()
-        };
+        let options = LinkOptions { max_queue: 1000, ..LinkOptions::default() };
         let (link, mut states) = link(server.node(), options);
-        assert_eq!(
-            within(states.recv()).await,
-            Some(LinkState::Up { incarnation: 1 })
-        );
+        assert_eq!(within(states.recv()).await, Some(LinkState::Up { incarnation: 1 }));
         // More than the bound in one go: the link's task has no turn in between.
         link.queue_all((1..=1000).map(message));
         link.queue_all([message(1001)]);
         assert_eq!(within(states.recv()).await, Some(LinkState::Down));
-        assert_eq!(
-            within(states.recv()).await,
-            Some(LinkState::Up { incarnation: 1 })
-        );
+        assert_eq!(within(states.recv()).await, Some(LinkState::Up { incarnation: 1 }));
         link.queue_all([message(1002)]);
         seen.until_last(1002).await;
-        assert_eq!(
-            *seen.messages.borrow(),
-            [1002],
-            "nothing from before the reset"
-        );
+        assert_eq!(*seen.messages.borrow(), [1002], "nothing from before the reset");
         server.stop().await;
     });
 }
@@ -184,10 +155,7 @@ fn an_unreachable_peer_costs_what_was_queued_and_says_so() {
         }
         let seen = Seen::default();
         let server = Server::start_with(Limits::default(), seen.service(), port, 4);
-        assert_eq!(
-            within(states.recv()).await,
-            Some(LinkState::Up { incarnation: 4 })
-        );
+        assert_eq!(within(states.recv()).await, Some(LinkState::Up { incarnation: 4 }));
         link.queue_all([message(4)]);
         seen.until_last(4).await;
         server.stop().await;
@@ -197,19 +165,14 @@ fn an_unreachable_peer_costs_what_was_queued_and_says_so() {
 /// A peer that numbers its envelopes as it likes.
 async fn raw_peer(server: &Server, incarnation: u64) -> PeerClient {
     let hello = identity("test", 1, incarnation).hello(ServiceKind::Peer);
-    let connected = connect(&server.node(), hello, Duration::from_secs(10))
-        .await
-        .unwrap();
+    let connected = connect(&server.node(), hello, Duration::from_secs(10)).await.unwrap();
     PeerClient::new(tarpc::client::Config::default(), connected.transport()).spawn()
 }
 
 async fn deliver(client: &PeerClient, sequence: u64, number: i64) -> bool {
     let mut context = tarpc::context::current();
     context.deadline = Instant::now() + Duration::from_secs(20);
-    let envelope = Envelope {
-        sequence,
-        messages: vec![message(number)],
-    };
+    let envelope = Envelope { sequence, messages: vec![message(number)] };
     within(client.deliver(context, envelope)).await.is_ok()
 }
 

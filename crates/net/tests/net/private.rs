@@ -26,10 +26,7 @@ impl Lease for Echo {
 
 async fn serve_lease(transport: ServerTransport<LeaseRequest, LeaseResponse>) {
     let channel = BaseChannel::with_defaults(transport);
-    channel
-        .execute(Echo.serve())
-        .for_each(|answer| answer)
-        .await;
+    channel.execute(Echo.serve()).for_each(|answer| answer).await;
 }
 
 fn with_lease(private: PrivateAcceptor) -> PrivateAcceptor {
@@ -55,14 +52,10 @@ async fn heartbeat(connected: Connected) -> Tick {
 fn a_service_is_reached_through_the_shared_port() {
     run(async {
         let server = Server::start_with(Limits::default(), with_lease, 0, 77);
-        let connected = connect(&server.node(), me().hello(ServiceKind::Lease), TIMEOUT)
-            .await
-            .unwrap();
+        let connected =
+            connect(&server.node(), me().hello(ServiceKind::Lease), TIMEOUT).await.unwrap();
         assert_eq!(connected.node, server.node());
-        assert_eq!(
-            (connected.version, connected.incarnation),
-            (VERSION_MAX, 77)
-        );
+        assert_eq!((connected.version, connected.incarnation), (VERSION_MAX, 77));
         assert_eq!(heartbeat(connected).await, Tick(99));
         server.stop().await;
     });
@@ -73,10 +66,8 @@ fn a_connection_can_be_served_on_another_thread() {
     run(async {
         let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let detached: pegasus_net::Detached = receive.recv().await.unwrap();
                 let (accepted, permit) = detached.attach().unwrap();
@@ -92,13 +83,10 @@ fn a_connection_can_be_served_on_another_thread() {
             })
         };
         let server = Server::start_with(limits.clone(), services, 0, 1);
-        let connected = connect(&server.node(), me().hello(ServiceKind::Lease), TIMEOUT)
-            .await
-            .unwrap();
+        let connected =
+            connect(&server.node(), me().hello(ServiceKind::Lease), TIMEOUT).await.unwrap();
         assert_eq!(heartbeat(connected).await, Tick(99));
-        tokio::task::spawn_blocking(|| thread.join().unwrap())
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
         assert_eq!(limits.counter.open(), 0);
         server.stop().await;
     });
@@ -109,16 +97,9 @@ fn strangers_are_refused_with_the_reason() {
     run(async {
         let server = Server::start_with(Limits::default(), with_lease, 0, 1);
         let lease = ServiceKind::Lease;
-        let future = Hello {
-            version_min: 900,
-            version_max: 901,
-            ..me().hello(lease)
-        };
+        let future = Hello { version_min: 900, version_max: 901, ..me().hello(lease) };
         let cases = [
-            (
-                identity("other", 1, 5).hello(lease),
-                "this is cluster \"test\", not \"other\"",
-            ),
+            (identity("other", 1, 5).hello(lease), "this is cluster \"test\", not \"other\""),
             (future, "no common version of the private protocol"),
             (me().hello(ServiceKind::Meta), "does not offer Meta"),
         ];
@@ -132,17 +113,8 @@ fn strangers_are_refused_with_the_reason() {
             }
         }
         // A range that overlaps ours is welcome.
-        let newer = Hello {
-            version_max: 900,
-            ..me().hello(lease)
-        };
-        assert_eq!(
-            connect(&server.node(), newer, TIMEOUT)
-                .await
-                .unwrap()
-                .version,
-            VERSION_MAX
-        );
+        let newer = Hello { version_max: 900, ..me().hello(lease) };
+        assert_eq!(connect(&server.node(), newer, TIMEOUT).await.unwrap().version, VERSION_MAX);
         server.stop().await;
     });
 }
@@ -155,10 +127,7 @@ fn what_is_not_one_of_us_is_an_error_not_a_wait() {
         let target = identity("test", port, 0).node;
         let hello = || me().hello(ServiceKind::Lease);
         let silent = connect(&target, hello(), Duration::from_millis(50)).await;
-        assert!(
-            matches!(silent, Err(NetError::Timeout { .. })),
-            "{silent:?}"
-        );
+        assert!(matches!(silent, Err(NetError::Timeout { .. })), "{silent:?}");
         drop(listener);
         let refused = connect(&target, hello(), TIMEOUT).await;
         assert!(matches!(refused, Err(NetError::Io { .. })), "{refused:?}");

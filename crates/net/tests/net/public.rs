@@ -44,10 +44,7 @@ fn a_request_may_come_in_many_pieces_and_many_requests_in_one() {
         many.extend_from_slice(&call(GET, 5000, &big));
         client.send(&many).await;
         for seqid in 0..5000 {
-            assert_eq!(
-                client.value().await,
-                (seqid, Bytes::from(seqid.to_string()))
-            );
+            assert_eq!(client.value().await, (seqid, Bytes::from(seqid.to_string())));
         }
         assert_eq!(client.value().await, (5000, Bytes::from(big)));
         server.stop().await;
@@ -71,10 +68,7 @@ fn replies_come_in_any_order_from_any_thread() {
             }
         });
         for seqid in [3, 2, 1] {
-            assert_eq!(
-                client.value().await,
-                (seqid, Bytes::from(format!("hold {seqid}")))
-            );
+            assert_eq!(client.value().await, (seqid, Bytes::from(format!("hold {seqid}"))));
         }
         server.stop().await;
     });
@@ -97,10 +91,7 @@ fn one_way_codes_are_never_answered() {
 #[test]
 fn requests_in_flight_are_bounded_and_dropped_ones_do_not_count() {
     run(async {
-        let server = Server::start(Limits {
-            max_in_flight: 2,
-            ..Limits::default()
-        });
+        let server = Server::start(Limits { max_in_flight: 2, ..Limits::default() });
         let mut client = server.client().await;
         for seqid in 0..10 {
             client.get(seqid, "drop").await;
@@ -122,10 +113,7 @@ fn requests_in_flight_are_bounded_and_dropped_ones_do_not_count() {
             assert_eq!(held(), expected);
             let (body, reply) = server.echo.held.borrow_mut().remove(0);
             reply.ok(&body);
-            assert_eq!(
-                client.value().await.0,
-                11 + i32::try_from(answered).unwrap()
-            );
+            assert_eq!(client.value().await.0, 11 + i32::try_from(answered).unwrap());
             answered += 1;
         }
         server.stop().await;
@@ -135,10 +123,7 @@ fn requests_in_flight_are_bounded_and_dropped_ones_do_not_count() {
 #[test]
 fn reading_pauses_while_the_client_does_not_take_its_replies() {
     run(async {
-        let server = Server::start(Limits {
-            outgoing_pause: 2 << 20,
-            ..Limits::default()
-        });
+        let server = Server::start(Limits { outgoing_pause: 2 << 20, ..Limits::default() });
         let mut client = server.client().await;
         for seqid in 0..64 {
             client.get(seqid, "big").await;
@@ -160,10 +145,7 @@ fn reading_pauses_while_the_client_does_not_take_its_replies() {
 #[test]
 fn a_client_that_takes_nothing_is_closed() {
     run(async {
-        let limits = Limits {
-            write_stall_timeout: Duration::from_millis(50),
-            ..Limits::default()
-        };
+        let limits = Limits { write_stall_timeout: Duration::from_millis(50), ..Limits::default() };
         let server = Server::start(limits.clone());
         let mut client = server.client().await;
         for seqid in 0..32 {
@@ -173,10 +155,7 @@ fn a_client_that_takes_nothing_is_closed() {
         until(|| limits.counter.open() == 0).await;
         server.stop().await;
 
-        let server = Server::start(Limits {
-            outgoing_max: 8 << 20,
-            ..Limits::default()
-        });
+        let server = Server::start(Limits { outgoing_max: 8 << 20, ..Limits::default() });
         let mut client = server.client().await;
         for seqid in 0..32 {
             client.get(seqid, "hold").await;
@@ -231,10 +210,7 @@ fn shutdown_lets_requests_finish() {
 #[test]
 fn connections_per_address_are_bounded() {
     run(async {
-        let limits = Limits {
-            conn_threshold_per_ip: 2,
-            ..Limits::default()
-        };
+        let limits = Limits { conn_threshold_per_ip: 2, ..Limits::default() };
         let server = Server::start(limits.clone());
         let mut clients = [server.client().await, server.client().await];
         for client in &mut clients {

@@ -24,17 +24,12 @@ pub const CLEAR_SCANNER: &str = "RPC_RRDB_RRDB_CLEAR_SCANNER";
 
 /// Run a test on one thread; hanging is failing.
 pub fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, within(test));
 }
 
 pub async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(30), future)
-        .await
-        .expect("hangs")
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("hangs")
 }
 
 /// Let other tasks go on until `condition` holds.
@@ -74,11 +69,7 @@ impl RpcHandler for Echo {
 }
 
 pub fn identity(cluster: &str, port: u16, incarnation: u64) -> Identity {
-    Identity {
-        cluster: cluster.to_owned(),
-        node: NodeId::new("127.0.0.1", port),
-        incarnation,
-    }
+    Identity { cluster: cluster.to_owned(), node: NodeId::new("127.0.0.1", port), incarnation }
 }
 
 pub struct Server {
@@ -113,19 +104,10 @@ impl Server {
                 }
             }),
         );
-        let doors = Doors {
-            rpc: echo.clone(),
-            http: router,
-            private: services(private),
-        };
+        let doors = Doors { rpc: echo.clone(), http: router, private: services(private) };
         let shutdown = CancellationToken::new();
         let task = spawn_local(serve(listener, doors, limits, shutdown.clone()));
-        Server {
-            addr,
-            echo,
-            shutdown,
-            task,
-        }
+        Server { addr, echo, shutdown, task }
     }
 
     pub fn node(&self) -> NodeId {
@@ -138,10 +120,7 @@ impl Server {
     }
 
     pub async fn client(&self) -> Client {
-        Client {
-            stream: TcpStream::connect(self.addr).await.unwrap(),
-            incoming: BytesMut::new(),
-        }
+        Client { stream: TcpStream::connect(self.addr).await.unwrap(), incoming: BytesMut::new() }
     }
 }
 
@@ -207,10 +186,7 @@ impl LogLines {
     pub fn count() -> LogLines {
         let count = Arc::new(AtomicUsize::new(0));
         let guard = tracing::subscriber::set_default(Counter(count.clone()));
-        LogLines {
-            count,
-            _guard: guard,
-        }
+        LogLines { count, _guard: guard }
     }
 
     pub fn so_far(&self) -> usize {

@@ -97,11 +97,7 @@ impl PartitionConfiguration {
             last_drops: config.last_drops.iter().map(&resolve).collect(),
             last_committed_decree: config.last_committed.0,
             partition_flags: 0,
-            hp_primary: config
-                .primary
-                .as_ref()
-                .filter(|_| with_host_ports)
-                .map(HostPort::from),
+            hp_primary: config.primary.as_ref().filter(|_| with_host_ports).map(HostPort::from),
             hp_secondaries: with_host_ports.then(|| host_ports(&config.secondaries)),
             hp_last_drops: with_host_ports.then(|| host_ports(&config.last_drops)),
         }

@@ -34,9 +34,7 @@ pub enum Protocol {
 impl Protocol {
     /// `None` if the bytes open neither.
     pub fn of_magic(magic: [u8; 4]) -> Option<Protocol> {
-        [Protocol::Thft, Protocol::Rdsn]
-            .into_iter()
-            .find(|p| p.magic() == magic)
+        [Protocol::Thft, Protocol::Rdsn].into_iter().find(|p| p.magic() == magic)
     }
 
     pub const fn magic(self) -> [u8; 4] {
@@ -88,19 +86,12 @@ fn decode_only_field<T: Thrift>(body: &Bytes) -> Result<T, ThriftError> {
 
 /// The u32 at `at` in a fixed header, in network order.
 fn be_u32(header: &[u8], at: usize) -> Option<u32> {
-    header
-        .get(at..)?
-        .first_chunk()
-        .copied()
-        .map(u32::from_be_bytes)
+    header.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
 }
 
 /// Overwrite `bytes.len()` bytes at `at`, which the caller wrote as a place holder before.
 fn patch(out: &mut BytesMut, at: usize, bytes: &[u8]) {
-    if let Some(place) = at
-        .checked_add(bytes.len())
-        .and_then(|end| out.get_mut(at..end))
-    {
+    if let Some(place) = at.checked_add(bytes.len()).and_then(|end| out.get_mut(at..end)) {
         place.copy_from_slice(bytes);
     }
 }

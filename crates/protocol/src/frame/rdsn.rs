@@ -82,11 +82,7 @@ impl Header {
     }
 
     fn get<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.0
-            .get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .unwrap_or([0; N])
+        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
     }
 
     fn u32(&self, at: usize) -> u32 {
@@ -173,10 +169,7 @@ pub(super) fn decode_request(
     while let Some((header, body)) = decode_frame(buf, max_body)? {
         let context = header.u64(at::CONTEXT);
         if context & IS_REQUEST != 0 {
-            return Ok(Some(Request {
-                header: read_header(&header, context),
-                body,
-            }));
+            return Ok(Some(Request { header: read_header(&header, context), body }));
         }
     }
     Ok(None)
@@ -236,9 +229,8 @@ fn write_frame<T: Thrift>(
         value.write(&mut writer);
         writer.stop();
     }
-    let Some((place, body)) = out
-        .get_mut(start..)
-        .and_then(|frame| frame.split_first_chunk_mut::<HEADER_LEN>())
+    let Some((place, body)) =
+        out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER_LEN>())
     else {
         return false;
     };
@@ -299,9 +291,7 @@ pub fn decode_rdsn_reply(
     let Some((header, body)) = decode_frame(buf, max_body)? else {
         return Ok(None);
     };
-    let error = std::str::from_utf8(header.name(at::ERROR))
-        .ok()
-        .and_then(ErrorCode::from_name);
+    let error = std::str::from_utf8(header.name(at::ERROR)).ok().and_then(ErrorCode::from_name);
     let reply = Reply {
         error: error.unwrap_or(ErrorCode::Unknown),
         name: String::from_utf8_lossy(header.name(at::NAME)).into_owned(),

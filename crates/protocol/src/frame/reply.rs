@@ -49,13 +49,7 @@ fn encode_thft<T: Thrift>(
     out.put_i32(0);
     let error = result.err().unwrap_or(ErrorCode::Ok);
     Writer::new(out).sized(error.name_for_old_clients().as_bytes());
-    write_envelope(
-        out,
-        MessageKind::Reply,
-        &header.code_name,
-        ACK_SUFFIX,
-        header.seqid,
-    );
+    write_envelope(out, MessageKind::Reply, &header.code_name, ACK_SUFFIX, header.seqid);
     if let Ok(value) = result {
         let mut writer = Writer::for_old_clients(out);
         writer.field(T::TYPE, RESULT_FIELD);
@@ -115,10 +109,5 @@ pub fn decode_reply(buf: &mut BytesMut, max: usize) -> Result<Option<Reply>, Fra
     let name = String::from_utf8_lossy(name).into_owned();
     let read = reader.position();
     body.advance(read);
-    Ok(Some(Reply {
-        error,
-        name,
-        seqid,
-        body,
-    }))
+    Ok(Some(Reply { error, name, seqid, body }))
 }

@@ -117,13 +117,7 @@ pub fn encode_request_as<T: Thrift>(out: &mut BytesMut, header: &RequestHeader, 
                 partition_hash: header.partition_hash,
                 is_backup_request: header.is_backup_request,
             };
-            thft::encode_v1(
-                out,
-                &header.code_name,
-                (header.seqid, header.oneway),
-                &call,
-                args,
-            );
+            thft::encode_v1(out, &header.code_name, (header.seqid, header.oneway), &call, args);
         }
         Wire::Rdsn => rdsn::encode_request(out, header, args),
     }

@@ -110,9 +110,7 @@ impl Layout {
                 if header_len != V0_HEADER_LEN as u32 {
                     return Err(FrameError::HeaderLength(header_len));
                 }
-                Ok(Some(Layout::V0 {
-                    body_len: checked_len(body_len, max_body)?,
-                }))
+                Ok(Some(Layout::V0 { body_len: checked_len(body_len, max_body)? }))
             }
             Some(1) => {
                 let (Some(meta_len), Some(body_len)) = (be_u32(buf, 8), be_u32(buf, 12)) else {
@@ -122,10 +120,7 @@ impl Layout {
                     return Err(FrameError::HeaderLength(meta_len));
                 }
                 let body_len = checked_len(body_len, max_body)?;
-                Ok(Some(Layout::V1 {
-                    meta_len: meta_len as usize,
-                    body_len,
-                }))
+                Ok(Some(Layout::V1 { meta_len: meta_len as usize, body_len }))
             }
             Some(version) => Err(FrameError::Version(version)),
         }
@@ -149,10 +144,7 @@ impl Layout {
 pub(super) fn checked_len(len: u32, max: usize) -> Result<usize, FrameError> {
     match usize::try_from(len) {
         Ok(len) if len <= max => Ok(len),
-        _ => Err(FrameError::TooLarge {
-            len: u64::from(len),
-            max,
-        }),
+        _ => Err(FrameError::TooLarge { len: u64::from(len), max }),
     }
 }
 
@@ -210,13 +202,8 @@ fn read_v1(meta: &Bytes) -> Result<RequestHeader, ThriftError> {
         app_id,
         partition_index,
         client_timeout_ms: meta.client_timeout.unwrap_or_default(),
-        thread_hash: app_id
-            .wrapping_mul(THREAD_HASH_FACTOR)
-            .wrapping_add(partition_index),
-        partition_hash: meta
-            .client_partition_hash
-            .unwrap_or_default()
-            .cast_unsigned(),
+        thread_hash: app_id.wrapping_mul(THREAD_HASH_FACTOR).wrapping_add(partition_index),
+        partition_hash: meta.client_partition_hash.unwrap_or_default().cast_unsigned(),
         is_backup_request: meta.is_backup_request.unwrap_or_default(),
         ..RequestHeader::default()
     })
@@ -273,11 +260,7 @@ fn write_body<T: Thrift>(
     args: &T,
 ) {
     let body_at = out.len();
-    let kind = if oneway {
-        MessageKind::Oneway
-    } else {
-        MessageKind::Call
-    };
+    let kind = if oneway { MessageKind::Oneway } else { MessageKind::Call };
     write_envelope(out, kind, code, "", seqid);
     let mut writer = Writer::new(out);
     writer.field(T::TYPE, ARGS_FIELD);

@@ -23,15 +23,8 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(frame: &'a Bytes) -> Reader<'a> {
-        let memory = frame
-            .len()
-            .saturating_mul(MAX_EXPANSION)
-            .saturating_add(FREE_MEMORY);
-        Reader {
-            frame,
-            at: 0,
-            memory,
-        }
+        let memory = frame.len().saturating_mul(MAX_EXPANSION).saturating_add(FREE_MEMORY);
+        Reader { frame, at: 0, memory }
     }
 
     /// Bytes read so far.
@@ -151,11 +144,8 @@ impl<'a> Reader<'a> {
         if count == 0 || found == expected {
             return Ok(count);
         }
-        let (expected, found) = if found.0 == expected.0 {
-            (expected.1, found.1)
-        } else {
-            (expected.0, found.0)
-        };
+        let (expected, found) =
+            if found.0 == expected.0 { (expected.1, found.1) } else { (expected.0, found.0) };
         Err(ThriftError::ElementType { expected, found })
     }
 
@@ -165,10 +155,8 @@ impl<'a> Reader<'a> {
         if count.saturating_mul(min_len.max(1)) > self.remaining() {
             return Err(ThriftError::Count(claimed));
         }
-        self.memory = self
-            .memory
-            .checked_sub(count.saturating_mul(memory))
-            .ok_or(ThriftError::TooBig)?;
+        self.memory =
+            self.memory.checked_sub(count.saturating_mul(memory)).ok_or(ThriftError::TooBig)?;
         Ok(count)
     }
 

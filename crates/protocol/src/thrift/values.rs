@@ -201,8 +201,6 @@ impl<K: Thrift + Ord, V: Thrift> Thrift for BTreeMap<K, V> {
         let memory = size_of::<K>() + size_of::<V>() + NODE_OVERHEAD;
         let min_len = K::MIN_LEN + V::MIN_LEN;
         let count = reader.map((K::TYPE, V::TYPE), min_len, memory)?;
-        (0..count)
-            .map(|_| Ok((K::read(reader)?, V::read(reader)?)))
-            .collect()
+        (0..count).map(|_| Ok((K::read(reader)?, V::read(reader)?))).collect()
     }
 }

@@ -12,18 +12,12 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub fn new(out: &'a mut BytesMut) -> Writer<'a> {
-        Writer {
-            out,
-            old_clients: false,
-        }
+        Writer { out, old_clients: false }
     }
 
     /// A writer that replaces error names which a THFT client cannot decode.
     pub fn for_old_clients(out: &'a mut BytesMut) -> Writer<'a> {
-        Writer {
-            out,
-            old_clients: true,
-        }
+        Writer { out, old_clients: true }
     }
 
     #[inline]
@@ -76,11 +70,7 @@ impl<'a> Writer<'a> {
 
     /// The name of an error inside a struct.
     pub fn error_code(&mut self, code: ErrorCode) {
-        let name = if self.old_clients {
-            code.field_name_for_old_clients()
-        } else {
-            code.as_str()
-        };
+        let name = if self.old_clients { code.field_name_for_old_clients() } else { code.as_str() };
         self.sized(name.as_bytes());
     }
 }

@@ -10,9 +10,7 @@ fn directory() -> PathBuf {
 pub fn golden(name: &str) -> Vec<u8> {
     let path = directory().join(format!("{name}.hex"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    text.split_ascii_whitespace()
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect()
+    text.split_ascii_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
 /// The names of all messages, in order.

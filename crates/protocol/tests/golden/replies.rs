@@ -67,11 +67,7 @@ fn data_replies() {
         server: server.into(),
     };
     reply("resp_get_ok", TaskCode::Get.name(), Ok(&found));
-    let missing = ReadResponse {
-        error: 1,
-        value: Bytes::new(),
-        ..found
-    };
+    let missing = ReadResponse { error: 1, value: Bytes::new(), ..found };
     reply("resp_get_not_found", TaskCode::Get.name(), Ok(&missing));
     let several = MultiGetResponse {
         error: 0,
@@ -96,10 +92,9 @@ fn query_cfg_replies() {
         ..PartitionConfig::new(PartitionId::new(2, index), 3)
     };
     let resolve = |node: &NodeId| address(node.port());
-    for (name, with_host_ports) in [
-        ("resp_query_cfg_no_hp", false),
-        ("resp_query_cfg_with_hp", true),
-    ] {
+    for (name, with_host_ports) in
+        [("resp_query_cfg_no_hp", false), ("resp_query_cfg_with_hp", true)]
+    {
         let answer = QueryCfgResponse {
             err: ErrorCode::Ok,
             app_id: 2,
@@ -115,62 +110,36 @@ fn query_cfg_replies() {
         reply(name, TaskCode::QueryCfg.name(), Ok(&answer));
     }
 
-    let leader = PartitionConfiguration {
-        primary: address(34602),
-        ..Default::default()
-    };
+    let leader = PartitionConfiguration { primary: address(34602), ..Default::default() };
     let forward = QueryCfgResponse {
         err: ErrorCode::ForwardToOthers,
         partitions: vec![leader],
         ..Default::default()
     };
-    reply(
-        "resp_query_cfg_forward",
-        TaskCode::QueryCfg.name(),
-        Ok(&forward),
-    );
+    reply("resp_query_cfg_forward", TaskCode::QueryCfg.name(), Ok(&forward));
 }
 
 #[test]
 fn node_replies() {
-    for (name, with_host_ports) in [
-        ("resp_list_nodes_no_hp", false),
-        ("resp_list_nodes_with_hp", true),
-    ] {
+    for (name, with_host_ports) in
+        [("resp_list_nodes_no_hp", false), ("resp_list_nodes_with_hp", true)]
+    {
         let node = |port| NodeInfo {
             status: NodeStatus::Alive,
             node: address(port),
-            hp_node: with_host_ports.then(|| HostPort {
-                host: "localhost".into(),
-                port,
-            }),
+            hp_node: with_host_ports.then(|| HostPort { host: "localhost".into(), port }),
         };
-        let nodes = ListNodesResponse {
-            err: ErrorCode::Ok,
-            infos: vec![node(34801), node(34802)],
-        };
+        let nodes = ListNodesResponse { err: ErrorCode::Ok, infos: vec![node(34801), node(34802)] };
         reply(name, TaskCode::ListNodes.name(), Ok(&nodes));
     }
-    reply(
-        "resp_remote_command",
-        TaskCode::CliCall.name(),
-        Ok(&"ok".to_owned()),
-    );
+    reply("resp_remote_command", TaskCode::CliCall.name(), Ok(&"ok".to_owned()));
 }
 
 #[test]
 fn error_replies() {
     let get = TaskCode::Get.name();
-    reply::<i32>(
-        "resp_error_invalid_state",
-        get,
-        Err(ErrorCode::InvalidState),
-    );
-    reply::<i32>(
-        "resp_error_unknown_code",
-        "RPC_NO_SUCH",
-        Err(ErrorCode::HandlerNotFound),
-    );
+    reply::<i32>("resp_error_invalid_state", get, Err(ErrorCode::InvalidState));
+    reply::<i32>("resp_error_unknown_code", "RPC_NO_SUCH", Err(ErrorCode::HandlerNotFound));
 
     // We understand this name, but a THFT client does not, so we send another one.
     let message = golden("resp_error_code_unknown_to_clients");
@@ -185,13 +154,7 @@ fn error_replies() {
     let mut out = BytesMut::new();
     encode_reply::<i32>(&mut out, &header, Err(received.error));
     let sent = decode_reply(&mut out, DEFAULT_MAX_BODY).unwrap().unwrap();
-    assert_eq!(
-        sent,
-        Reply {
-            error: ErrorCode::FileOperationFailed,
-            ..received
-        }
-    );
+    assert_eq!(sent, Reply { error: ErrorCode::FileOperationFailed, ..received });
 }
 
 /// A table survives the way through its wire form.

@@ -27,18 +27,12 @@ fn request<T: Thrift + PartialEq + Debug>(name: &str, code: TaskCode, args: &T) 
     // A frame may arrive in any pieces.
     for cut in 0..message.len() {
         let mut buf = BytesMut::from(&message[..cut]);
-        assert_eq!(
-            decode_request(protocol, &mut buf, DEFAULT_MAX_BODY),
-            Ok(None),
-            "{name}"
-        );
+        assert_eq!(decode_request(protocol, &mut buf, DEFAULT_MAX_BODY), Ok(None), "{name}");
         assert_eq!(buf, message[..cut], "{name}");
     }
     // Two in a row.
     let mut buf = BytesMut::from(&message.repeat(2)[..]);
-    let request = decode_request(protocol, &mut buf, DEFAULT_MAX_BODY)
-        .unwrap()
-        .unwrap();
+    let request = decode_request(protocol, &mut buf, DEFAULT_MAX_BODY).unwrap().unwrap();
     assert_eq!(buf, message, "{name}");
 
     assert_eq!(request.header.code, Some(code), "{name}");
@@ -56,10 +50,7 @@ fn data_request<T: Thrift + PartialEq + Debug>(name: &str, code: TaskCode, args:
     assert_eq!((header.app_id, header.partition_index), (2, 3), "{name}");
     assert_eq!(header.thread_hash, THREAD_HASH, "{name}");
     assert_eq!(header.partition_hash, HASH, "{name}");
-    assert!(
-        !header.forward_supported && !header.oneway && header.rdsn.is_none(),
-        "{name}"
-    );
+    assert!(!header.forward_supported && !header.oneway && header.rdsn.is_none(), "{name}");
 }
 
 /// The same for a client that leaves out null fields: `sparse` has exactly the fields that are
@@ -71,25 +62,16 @@ where
 {
     data_request(name, code, sparse);
     let mut buf = BytesMut::from(&golden(name)[..]);
-    let request = decode_request(Protocol::Thft, &mut buf, DEFAULT_MAX_BODY)
-        .unwrap()
-        .unwrap();
+    let request = decode_request(Protocol::Thft, &mut buf, DEFAULT_MAX_BODY).unwrap().unwrap();
     assert_eq!(&request.decode_args::<T>().unwrap(), full, "{name}");
 }
 
 fn put() -> UpdateRequest {
-    UpdateRequest {
-        key: key(),
-        value: bytes("v1"),
-        ..Default::default()
-    }
+    UpdateRequest { key: key(), value: bytes("v1"), ..Default::default() }
 }
 
 fn query_cfg() -> QueryCfgRequest {
-    QueryCfgRequest {
-        app_name: "temp".into(),
-        partition_indices: vec![],
-    }
+    QueryCfgRequest { app_name: "temp".into(), partition_indices: vec![] }
 }
 
 #[test]
@@ -114,11 +96,7 @@ fn multi_key_requests() {
         expire_ts_seconds: 0,
     };
     for client in ["go", "py", "java"] {
-        data_request(
-            &format!("{client}_req_multi_put"),
-            TaskCode::MultiPut,
-            &multi_put,
-        );
+        data_request(&format!("{client}_req_multi_put"), TaskCode::MultiPut, &multi_put);
     }
     let multi_get = MultiGetRequest {
         hash_key: bytes("hk"),
@@ -192,10 +170,7 @@ fn requests_without_null_fields() {
         sort_keys: sort_keys.clone(),
         max_count: 0,
     };
-    let sparse = PythonMultiRemove {
-        hash_key: hash_key.clone(),
-        sort_keys,
-    };
+    let sparse = PythonMultiRemove { hash_key: hash_key.clone(), sort_keys };
     sparse_request("py_req_multi_remove", TaskCode::MultiRemove, &sparse, &full);
 
     let full = MultiGetRequest {
@@ -212,12 +187,7 @@ fn requests_without_null_fields() {
         start_inclusive: true,
         ..Default::default()
     };
-    sparse_request(
-        "java_req_multi_get_null_fields",
-        TaskCode::MultiGet,
-        &sparse,
-        &full,
-    );
+    sparse_request("java_req_multi_get_null_fields", TaskCode::MultiGet, &sparse, &full);
 
     let full = CheckAndSetRequest {
         hash_key: hash_key.clone(),
@@ -237,12 +207,7 @@ fn requests_without_null_fields() {
         return_check_value: true,
         ..Default::default()
     };
-    sparse_request(
-        "java_req_check_and_set",
-        TaskCode::CheckAndSet,
-        &sparse,
-        &full,
-    );
+    sparse_request("java_req_check_and_set", TaskCode::CheckAndSet, &sparse, &full);
 }
 
 #[test]
@@ -257,11 +222,7 @@ fn scanner_requests() {
     };
     let header = request("go_req_get_scanner", TaskCode::GetScanner, &scan);
     assert_eq!(header.partition_hash, 3);
-    request(
-        "py_req_scan",
-        TaskCode::Scan,
-        &ScanRequest { context_id: 42 },
-    );
+    request("py_req_scan", TaskCode::Scan, &ScanRequest { context_id: 42 });
 
     // Whatever happens to it, it must not be answered.
     let header = request("go_req_clear_scanner", TaskCode::ClearScanner, &42i64);
@@ -274,11 +235,7 @@ fn scanner_requests() {
 #[test]
 fn meta_and_node_requests() {
     for (client, timeout_ms) in [("go", 5000), ("py", 2000), ("java", 1000)] {
-        let header = request(
-            &format!("{client}_req_query_cfg"),
-            TaskCode::QueryCfg,
-            &query_cfg(),
-        );
+        let header = request(&format!("{client}_req_query_cfg"), TaskCode::QueryCfg, &query_cfg());
         assert_eq!(header.client_timeout_ms, timeout_ms);
         assert!(header.app_id <= 0);
     }
@@ -293,33 +250,20 @@ fn meta_and_node_requests() {
         is_stateful: true,
         ..Default::default()
     };
-    let create = CreateAppRequest {
-        app_name: "t1".into(),
-        options,
-    };
+    let create = CreateAppRequest { app_name: "t1".into(), options };
     request("go_req_create_app", TaskCode::CreateApp, &create);
-    let list = ListNodesRequest {
-        status: NodeStatus::Alive,
-    };
+    let list = ListNodesRequest { status: NodeStatus::Alive };
     request("go_req_list_nodes", TaskCode::ListNodes, &list);
-    let command = Command {
-        cmd: "server-info".into(),
-        arguments: vec!["-v".into()],
-    };
+    let command = Command { cmd: "server-info".into(), arguments: vec!["-v".into()] };
     request("go_req_remote_command", TaskCode::CliCall, &command);
-    let negotiation = Negotiation {
-        status: NegotiationStatus::SaslListMechanisms,
-        msg: Bytes::new(),
-    };
+    let negotiation =
+        Negotiation { status: NegotiationStatus::SaslListMechanisms, msg: Bytes::new() };
     request("java_req_negotiation", TaskCode::Negotiation, &negotiation);
 }
 
 #[test]
 fn rdsn_requests() {
-    for (name, checksums) in [
-        ("rdsn_req_query_cfg", false),
-        ("rdsn_req_query_cfg_crc", true),
-    ] {
+    for (name, checksums) in [("rdsn_req_query_cfg", false), ("rdsn_req_query_cfg_crc", true)] {
         let header = request(name, TaskCode::QueryCfg, &query_cfg());
         assert_eq!(header.wire, Wire::Rdsn);
         assert!(header.forward_supported && !header.is_backup_request);

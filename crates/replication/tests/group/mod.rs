@@ -63,10 +63,7 @@ fn app() -> AppInfo {
 }
 
 fn fresh(id: &NodeId, restored: Restored, now: Tick) -> Node {
-    let options = Options {
-        cache_bytes: 2000,
-        ..Options::new(id.clone(), PartitionId::new(1, 0))
-    };
+    let options = Options { cache_bytes: 2000, ..Options::new(id.clone(), PartitionId::new(1, 0)) };
     Node {
         replica: Replica::open(options, restored, now),
         leases: LeaseTable::new(LeaseOptions::default(), now),
@@ -94,9 +91,7 @@ fn nothing() -> Restored {
 impl Group {
     pub fn new(count: u16) -> Group {
         let now = Tick(10_000);
-        let nodes = (1..=count)
-            .map(|i| (node(i), fresh(&node(i), nothing(), now)))
-            .collect();
+        let nodes = (1..=count).map(|i| (node(i), fresh(&node(i), nothing(), now))).collect();
         let stored = PartitionConfig::new(PartitionId::new(1, 0), 3);
         Group {
             now,
@@ -133,26 +128,13 @@ impl Group {
 
     pub fn propose(&mut self, to: u16, kind: ChangeKind, about: u16) {
         self.nonce += 1;
-        let proposal = Proposal {
-            config: self.stored.clone(),
-            kind,
-            node: node(about),
-        };
-        self.feed(
-            node(to),
-            Event::Proposal {
-                proposal,
-                nonce: self.nonce,
-            },
-        );
+        let proposal = Proposal { config: self.stored.clone(), kind, node: node(about) };
+        self.feed(node(to), Event::Proposal { proposal, nonce: self.nonce });
     }
 
     pub fn write(&mut self, token: u64, body: &'static str) {
-        let event = Event::Write {
-            token,
-            timestamp_us: 1,
-            body: Bytes::from_static(body.as_bytes()),
-        };
+        let event =
+            Event::Write { token, timestamp_us: 1, body: Bytes::from_static(body.as_bytes()) };
         self.feed(self.primary(), event);
     }
 
@@ -182,22 +164,10 @@ impl Group {
             new.engine = durable;
         }
         self.nodes.insert(id.clone(), new);
-        for other in self
-            .nodes
-            .keys()
-            .filter(|n| **n != id)
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        for other in self.nodes.keys().filter(|n| **n != id).cloned().collect::<Vec<_>>() {
             self.feed(other, Event::PeerReset { peer: id.clone() });
         }
-        self.feed(
-            id,
-            Event::Config {
-                config: self.stored.clone(),
-                asked_in: None,
-            },
-        );
+        self.feed(id, Event::Config { config: self.stored.clone(), asked_in: None });
     }
 
     /// What the meta server does when it believes that the primary is dead.
@@ -214,12 +184,8 @@ impl Group {
             if self.now.0.is_multiple_of(100) {
                 self.heartbeats();
             }
-            let live: Vec<NodeId> = self
-                .nodes
-                .iter()
-                .filter(|(_, n)| n.up)
-                .map(|(id, _)| id.clone())
-                .collect();
+            let live: Vec<NodeId> =
+                self.nodes.iter().filter(|(_, n)| n.up).map(|(id, _)| id.clone()).collect();
             for id in live {
                 self.feed(id, Event::Tick);
             }
@@ -227,25 +193,13 @@ impl Group {
     }
 
     fn heartbeats(&mut self) {
-        let live: Vec<NodeId> = self
-            .nodes
-            .iter()
-            .filter(|(_, n)| n.up)
-            .map(|(id, _)| id.clone())
-            .collect();
+        let live: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, n)| n.up).map(|(id, _)| id.clone()).collect();
         let now = self.now;
         for holder in &live {
             for grantor in live.iter().filter(|g| *g != holder) {
-                self.nodes
-                    .get_mut(grantor)
-                    .expect("node")
-                    .leases
-                    .promise(now, holder);
-                self.nodes
-                    .get_mut(holder)
-                    .expect("node")
-                    .leases
-                    .granted(now, grantor, now);
+                self.nodes.get_mut(grantor).expect("node").leases.promise(now, holder);
+                self.nodes.get_mut(holder).expect("node").leases.granted(now, grantor, now);
             }
             let leases = &mut self.nodes.get_mut(holder).expect("node").leases;
             leases.granted_by_meta(now, now, 1500);
@@ -295,13 +249,7 @@ impl Group {
             Effect::Fenced { reason } => node.fenced = Some(reason),
             Effect::Send { to, message } => {
                 self.trace.push(format!("{at}>{to} {}", kind_of(&message)));
-                self.inbox.push_back((
-                    to,
-                    Event::Message {
-                        from: at.clone(),
-                        message,
-                    },
-                ));
+                self.inbox.push_back((to, Event::Message { from: at.clone(), message }));
             }
             Effect::Update(request) => {
                 let ballot = request.config.ballot;
@@ -314,18 +262,9 @@ impl Group {
                 later(Event::UpdateReply { ballot, outcome });
             }
             Effect::AskMeta { epoch } => {
-                later(Event::Config {
-                    config: self.stored.clone(),
-                    asked_in: Some(epoch),
-                });
+                later(Event::Config { config: self.stored.clone(), asked_in: Some(epoch) });
             }
-            Effect::ReadLog {
-                to,
-                nonce,
-                after,
-                up_to,
-                ..
-            } => {
+            Effect::ReadLog { to, nonce, after, up_to, .. } => {
                 let found: Vec<Mutation> = node
                     .log
                     .iter()
@@ -333,12 +272,7 @@ impl Group {
                     .cloned()
                     .collect();
                 let reaches = found.first().is_some_and(|m| m.decree == after.next());
-                later(Event::LogRead {
-                    to,
-                    nonce,
-                    after,
-                    mutations: reaches.then_some(found),
-                });
+                later(Event::LogRead { to, nonce, after, mutations: reaches.then_some(found) });
             }
             Effect::CopyCheckpoint { from, nonce } => self.copy(at, &from, nonce),
         }
@@ -348,30 +282,18 @@ impl Group {
         let source = self.nodes[from].engine.clone();
         let node = self.nodes.get_mut(at).expect("node");
         let last = source.last().expect("something to copy");
-        let state = CopiedState {
-            decree: last.decree,
-            chain: last.chain,
-        };
+        let state = CopiedState { decree: last.decree, chain: last.chain };
         node.durable = source.len();
         node.engine = source;
         node.log.clear();
         self.trace.push(format!("{at}<{from} checkpoint"));
-        self.inbox.push_back((
-            at.clone(),
-            Event::CopyFinished {
-                nonce,
-                result: Ok(state),
-            },
-        ));
+        self.inbox.push_back((at.clone(), Event::CopyFinished { nonce, result: Ok(state) }));
     }
 
     /// Everything applied on a node, as text.
     pub fn content(&self, i: u16) -> Vec<String> {
         let engine = &self.nodes[&node(i)].engine;
-        engine
-            .iter()
-            .map(|m| String::from_utf8_lossy(&m.body).into_owned())
-            .collect()
+        engine.iter().map(|m| String::from_utf8_lossy(&m.body).into_owned()).collect()
     }
 
     /// Flush a node's engine, which lets its log be collected.
@@ -389,8 +311,5 @@ impl Group {
 
 fn kind_of(message: &Message) -> String {
     let text = format!("{message:?}");
-    text.split([' ', '(', '{'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
 }
