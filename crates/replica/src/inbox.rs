@@ -32,6 +32,8 @@ pub enum ToShard {
     Opened { pid: PartitionId, result: Result<Box<Opened>, String> },
     /// The table of this replica is gone for good: close it and move its files aside.
     Garbage { pid: PartitionId },
+    /// Answered when everything sent before has been taken in.
+    Reached { done: oneshot::Sender<()> },
     /// Serve nothing from now on and hand everything over.
     Stop { left: oneshot::Sender<Vec<Left>> },
 }

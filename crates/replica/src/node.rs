@@ -128,7 +128,13 @@ impl Node {
         let client =
             Arc::new(MetaClient::new(shared.identity.clone(), shared.settings.metas.clone()));
         background.spawn(meta_link::asks(Arc::clone(&shared), Arc::clone(&client), meta_inbox));
-        background.spawn(meta_link::syncs(Arc::clone(&shared), client, connected));
+        let syncs = meta_link::syncs(Arc::clone(&shared), client, connected);
+        let taken_in = everybody_reached(&shared);
+        background.spawn(async move {
+            // The meta server takes a member that is not in the report for lost.
+            taken_in.await;
+            syncs.await;
+        });
         tracing::info!(node = %shared.me, %address, "replica server is up");
         Ok(Node { shared, address, serving, threads_end, threads, background })
     }
@@ -257,6 +263,21 @@ fn take_in(shared: &Arc<Shared>, restored: Restored) {
     for opened in restored.opened {
         let pid = opened.dir.pid();
         shared.tell(pid, ToShard::Opened { pid, result: Ok(Box::new(opened)) });
+    }
+}
+
+/// Done when every shard has taken in what was sent to it before this call.
+fn everybody_reached(shared: &Shared) -> impl Future<Output = ()> + use<> {
+    let mut reached = Vec::new();
+    for shard in &shared.shards {
+        let (done, answer) = oneshot::channel();
+        drop(shard.send(ToShard::Reached { done }));
+        reached.push(answer);
+    }
+    async move {
+        for answer in reached {
+            drop(answer.await);
+        }
     }
 }
 

@@ -110,6 +110,7 @@ impl Shard {
             }
             ToShard::Opened { pid, result } => self.opened(pid, result),
             ToShard::Garbage { pid } => self.garbage(pid),
+            ToShard::Reached { done } => drop(done.send(())),
             ToShard::Stop { left } => drop(left.send(self.stop())),
         }
     }
