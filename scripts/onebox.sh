@@ -144,6 +144,25 @@ stop_one() { # ROLE N SIGNAL
     say "INFO: $1@$2 stopped ($3)"
 }
 
+# SIGKILL to all of them before the first one is waited for.
+kill_all() { # "ROLE N"...
+    local item role n pid running=()
+    for item in "$@"; do
+        read -r role n <<<"$item"
+        if pid="$(pid_of "$role" "$n")" && kill -KILL "$pid" 2>/dev/null; then
+            running+=("$item $pid")
+        else
+            say "INFO: $role@$n not running"
+        fi
+    done
+    for item in "${running[@]}"; do
+        read -r role n pid <<<"$item"
+        wait_gone "$role" "$n" 5 || die "$role@$n (pid $pid) cannot be ended"
+        rm -f "$(dir_of "$role" "$n")/pid"
+        say "INFO: $role@$n killed (pid $pid)"
+    done
+}
+
 # ---- commands --------------------------------------------------------------------------------
 
 shell() { "$bin_dir/pegasus-shell" --cluster "$metas_csv" "$@"; }
@@ -270,18 +289,14 @@ cmd_instance() { # VERB OPTIONS
     done
     [ ${#chosen[@]} -gt 0 ] || die "no meta_id or replica_id or collector set: give -m N, -r N or -c N"
     if [ "$verb" = kill ]; then
-        # All at once, before the first one is waited for.
-        for item in "${chosen[@]}"; do
-            read -r role n <<<"$item"
-            kill -KILL "$(pid_of "$role" "$n")" 2>/dev/null
-        done
+        kill_all "${chosen[@]}"
+        return
     fi
     for item in "${chosen[@]}"; do
         read -r role n <<<"$item"
         case $verb in
         start) start_one "$role" "$n" || failed=1 ;;
         stop) stop_one "$role" "$n" TERM ;;
-        kill) stop_one "$role" "$n" KILL ;;
         restart) stop_one "$role" "$n" TERM; start_one "$role" "$n" || failed=1 ;;
         esac
     done

@@ -1,6 +1,6 @@
 //! One replica server dies under load: writes go on, nothing acknowledged is lost, and it comes
 //! back into every partition - with its data or without.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr)]
 
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ fn kill_one_under_load(delete_data: bool) {
     let reached = enough(&load, 500);
     cluster.wait_for(Duration::from_secs(30), "writes go on with it", |_| reached(&load));
     let progress = load.stop();
+    eprintln!("{} acknowledged, longest gap {:?}", progress.acked.len(), progress.longest_gap());
     assert!(
         progress.longest_gap() <= Duration::from_secs(5),
         "a partition took no write for {:?}",
