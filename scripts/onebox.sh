@@ -21,6 +21,7 @@ Usage: $(basename "$0") COMMAND [OPTIONS]
                     one process; kill_instance is SIGKILL. Several selectors may be given.
 
 State is kept in $onebox_dir (set ONEBOX_DIR to change it).
+With ONEBOX_BUILD=no the daemons are taken as they were built last.
 Ports: meta 34600+N, replica 34800+N, collector 34101, all plus ONEBOX_PORT_OFFSET=$offset.
 EOF
 }
@@ -209,7 +210,7 @@ cmd_start() {
         fi
     done < <(instances)
 
-    build_servers
+    [ "${ONEBOX_BUILD:-yes}" = no ] || build_servers
     # A stopped onebox is started as it was; options count for a new one only.
     if [ -z "$(instances)" ]; then
         for i in $(seq 1 "$metas"); do write_config meta "$i" "$metas" "$partitions" "$table"; done

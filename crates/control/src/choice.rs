@@ -217,6 +217,14 @@ impl ClusterState {
         if !self.settled {
             return Decision::Wait("waiting for more nodes before the first assignment");
         }
+        let pid = partition.config.pid;
+        let has_data = |node: &Node| node.report(pid).is_some_and(|r| r.ballot.0 > 0);
+        if self.nodes.alive().any(has_data) {
+            // The store lost this partition; starting it anew would lose its data too.
+            return Decision::Wait(
+                "a node holds data of this partition, which the store calls new",
+            );
+        }
         let cure = cure_of(partition, ChangeKind::AssignPrimary);
         let others = self.nodes.alive().count() > 1;
         if let Some(cure) = cure.filter(|cure| self.nodes.is_alive(&cure.node))
@@ -245,6 +253,8 @@ impl ClusterState {
 
     fn successor<'a>(&self, partition: &'a Partition) -> Result<&'a NodeId, &'static str> {
         let config = &partition.config;
+        let configured = self.options.mutation_2pc_min_replica_count;
+        let one_suffices = min_write_members(configured, config.max_replica_count) < 2;
         let (best, [_, committed, prepared]) = match config.last_drops.as_slice() {
             [] => return Err("no former member is known"),
             [only] => {
@@ -255,6 +265,10 @@ impl ClusterState {
                 let (a, b) = (self.held(previous, partition)?, self.held(latest, partition)?);
                 match (a, b) {
                     (None, None) => return Err("neither of the last two members has a replica"),
+                    // The last one may have acknowledged writes that nobody else has.
+                    (Some(_), None) if one_suffices => {
+                        return Err("the last member no longer has a replica");
+                    }
                     (Some(a), None) => (previous, a),
                     (None, Some(b)) => (latest, b),
                     (Some(a), Some(b)) => {

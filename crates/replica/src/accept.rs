@@ -23,6 +23,9 @@ use crate::writes::WriteOp;
 /// hint (`spec/wire.md` 1.7).
 const MAX_WAIT_MS: u64 = 10_000;
 
+/// Largest mutation one request may make; must fit the frames of log and peers with room to spare.
+const MAX_MUTATION_BYTES: usize = 16 << 20;
+
 /// Why a write is not taken.
 #[derive(Debug, PartialEq, Eq)]
 enum Invalid {
@@ -56,6 +59,12 @@ pub fn write(
             return refuse(hosted.pid, code, status, shared, reply);
         }
     };
+    // A small request can be a large mutation: the hash key counts once per sort key.
+    if op.weight() > MAX_MUTATION_BYTES {
+        tracing::warn!(partition = %hosted.pid, client = %reply.peer(), bytes = op.weight(),
+            "write refused: too large as a mutation");
+        return reply.error(ErrorCode::InvalidData);
+    }
     let expires = clock::now() + MAX_WAIT_MS;
     let item = ToShard::Write(ClientWrite { pid: hosted.pid, op, reply, expires });
     let Some(inbox) = shared.shards.get(hosted.shard) else { return };

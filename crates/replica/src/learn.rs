@@ -238,6 +238,10 @@ fn install(
     if let Err(reason) = exchanged
         && found != (copied.decree, copied.chain)
     {
+        // A mark that stays would let a later start take the log for one of another history.
+        if let Err(e) = open::end_installation(dir.path()) {
+            return InstallOutcome::Broken { reason: e.to_string() };
+        }
         return InstallOutcome::Unchanged { engine, reason };
     }
     if found != (copied.decree, copied.chain) {

@@ -22,6 +22,7 @@ mod open;
 mod partition;
 mod peers;
 mod pins;
+mod readers;
 mod reads;
 mod restore;
 mod rpc;

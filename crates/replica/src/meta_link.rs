@@ -187,7 +187,7 @@ async fn insist(shared: Arc<Shared>, client: Arc<MetaClient>, updates: Updates, 
                 under_way.remove(&pid);
             }
         }
-        let event = Event::UpdateReply { ballot: update.config.ballot, outcome };
+        let event = Event::UpdateReply { asked: update.config, outcome };
         shared.tell(pid, ToShard::Event { pid, event });
     }
 }

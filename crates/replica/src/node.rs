@@ -21,6 +21,7 @@ use crate::leases::LeaseBoard;
 use crate::meta_client::MetaClient;
 use crate::meta_link::{self, MetaAsk};
 use crate::peers::{self, Links};
+use crate::readers::{READER_THREADS, Readers};
 use crate::restore::{self, Restored};
 use crate::rpc::Handler;
 use crate::run_marker::{self, LastEnd};
@@ -56,6 +57,7 @@ pub struct Node {
     threads_end: CancellationToken,
     threads: Vec<JoinHandle<()>>,
     background: Runtime,
+    readers: Runtime,
 }
 
 /// What the threads of a node are made of.
@@ -87,7 +89,13 @@ impl Node {
             .enable_all()
             .build()
             .map_err(io("start the background runtime"))?;
-        let (shared, parts) = prepare(settings, me, &background)?;
+        let readers = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(READER_THREADS)
+            .thread_name("reader")
+            .build()
+            .map_err(io("start the readers"))?;
+        let (shared, parts) = prepare(settings, me, &background, &readers)?;
         let Parts { shard_inboxes, shard_runtimes, meta_inbox, restored } = parts;
         take_in(&shared, restored);
 
@@ -136,7 +144,7 @@ impl Node {
             syncs.await;
         });
         tracing::info!(node = %shared.me, %address, "replica server is up");
-        Ok(Node { shared, address, serving, threads_end, threads, background })
+        Ok(Node { shared, address, serving, threads_end, threads, background, readers })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -150,7 +158,7 @@ impl Node {
     /// Steps down everywhere, says goodbye, puts everything on disk. Blocks; must not be called
     /// from within an async runtime.
     pub fn shutdown(self) {
-        let Node { shared, serving, threads_end, threads, background, .. } = self;
+        let Node { shared, serving, threads_end, threads, background, readers, .. } = self;
         let left = background.block_on(stop_shards(&shared));
         tracing::info!(partitions = left.len(), "stepped down");
         background.block_on(meta_link::goodbye(&shared));
@@ -162,6 +170,7 @@ impl Node {
                 tracing::error!("a thread of this node had panicked");
             }
         }
+        readers.shutdown_timeout(Duration::from_secs(5));
         let clean = background.block_on(save_everything(&shared, left));
         if clean {
             for disk in shared.dirs.disks() {
@@ -198,6 +207,7 @@ fn prepare(
     settings: Settings,
     me: NodeId,
     background: &Runtime,
+    readers: &Runtime,
 ) -> Result<(Arc<Shared>, Parts), StartError> {
     let io = |what| move |source| StartError::Io { what, source };
     let dirs = DataDirs::open(&settings.data_dirs, &settings.cluster)?;
@@ -245,6 +255,7 @@ fn prepare(
         disks,
         dirs,
         background: background.handle().clone(),
+        readers: Readers::new(readers.handle().clone()),
         meta,
         links,
         settings,

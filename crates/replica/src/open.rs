@@ -156,8 +156,13 @@ fn cut_misfits(
         "log records do not follow from the engine");
     let io = |source| OpenError::Io { what: "cannot mark as suspect", source };
     run_marker::mark_suspect(dir.path()).map_err(io)?;
-    log.append(&[LogOp::Truncate { above: keep }])?;
-    log.sync()?;
+    if fitting == 0 {
+        // Nothing in it continues the engine, so what lies below may be of another history too.
+        log.reset(keep)?;
+    } else {
+        log.append(&[LogOp::Truncate { above: keep }])?;
+        log.sync()?;
+    }
     mutations.truncate(fitting);
     Ok(false)
 }
@@ -168,8 +173,12 @@ pub fn begin_installation(replica: &Path, next: Installing) -> io::Result<()> {
     run_marker::write_synced(replica, INSTALLING_FILE, &content)
 }
 
+/// Takes the note back, durably: it must not come back with a power loss. None is fine too.
 pub fn end_installation(replica: &Path) -> io::Result<()> {
-    fs::remove_file(replica.join(INSTALLING_FILE))
+    match fs::remove_file(replica.join(INSTALLING_FILE)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => fs::File::open(replica)?.sync_all(),
+    }
 }
 
 /// A crash may have come between the exchange of the engine and the emptying of the log. True if it
@@ -192,7 +201,7 @@ fn finish_installation(
     if exchanged {
         log.reset(durable)?;
     }
-    fs::remove_file(&path).map_err(io)?;
+    end_installation(dir.path()).map_err(io)?;
     Ok(exchanged)
 }
 
@@ -312,8 +321,13 @@ mod tests {
         assert!(opened.restored.suspect);
         drop(opened);
         let config = pegasus_types::PartitionConfig::new(dir.pid(), 3);
-        dir.save_state(&PersistentState { config, member_ballot: Ballot(0), learner: None })
-            .unwrap();
+        dir.save_state(&PersistentState {
+            config,
+            member_ballot: Ballot(0),
+            followed: None,
+            learner: None,
+        })
+        .unwrap();
         fs::remove_dir_all(dir.path().join("data")).unwrap();
         assert!(matches!(open_existing(dir, &options(), None), Err(OpenError::Refused(_))));
     }

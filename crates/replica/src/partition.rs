@@ -223,7 +223,8 @@ impl Partition {
         }
         self.flush_if_due(shared);
         self.clear_suspicion(shared);
-        self.wake = self.core.next_tick().min(self.queue.next_expiry()).min(self.flush.due);
+        let flush = if self.flush.running { Tick::NEVER } else { self.flush.due };
+        self.wake = self.core.next_tick().min(self.queue.next_expiry()).min(flush);
     }
 
     pub(crate) fn submit_log(&mut self, turn: &mut Turn) {

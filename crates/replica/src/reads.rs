@@ -16,6 +16,7 @@ use pegasus_types::{ErrorCode, MAX_HASH_KEY_LEN, PartitionId, Status, decode_key
 
 use crate::clock;
 use crate::inbox::ToShard;
+use crate::readers::TooManyReads;
 use crate::shared::Shared;
 use crate::table::Hosted;
 
@@ -56,10 +57,15 @@ impl Read<'_> {
         match answerer.lookup(what, &key, ReadTier::CacheOnly) {
             Ok(found) => answerer.point(found, reply),
             Err(ReadError::Incomplete) => {
-                let pool = answerer.shared.background.clone();
-                pool.spawn_blocking(move || match answerer.lookup(what, &key, ReadTier::All) {
-                    Ok(found) => answerer.point(found, reply),
-                    Err(e) => answerer.point_failed(what, &e, reply),
+                let shared = Arc::clone(&answerer.shared);
+                let Ok(place) = shared.readers.place() else {
+                    return reply.error(ErrorCode::Busy);
+                };
+                shared.readers.run(place, move || {
+                    match answerer.lookup(what, &key, ReadTier::All) {
+                        Ok(found) => answerer.point(found, reply),
+                        Err(e) => answerer.point_failed(what, &e, reply),
+                    }
                 });
             }
             Err(e) => answerer.point_failed(what, &e, reply),
@@ -71,8 +77,11 @@ impl Read<'_> {
             return self.reply.invalid_data();
         };
         let Some((answerer, reply)) = self.enter() else { return };
-        let pool = answerer.shared.background.clone();
-        pool.spawn_blocking(move || answerer.multi_get(request, reply));
+        let shared = Arc::clone(&answerer.shared);
+        match shared.readers.place() {
+            Ok(place) => shared.readers.run(place, move || answerer.multi_get(request, reply)),
+            Err(TooManyReads) => reply.error(ErrorCode::Busy),
+        }
     }
 
     fn sortkey_count(self) {
@@ -80,8 +89,13 @@ impl Read<'_> {
             return self.reply.invalid_data();
         };
         let Some((answerer, reply)) = self.enter() else { return };
-        let pool = answerer.shared.background.clone();
-        pool.spawn_blocking(move || answerer.sortkey_count(&hash_key, reply));
+        let shared = Arc::clone(&answerer.shared);
+        match shared.readers.place() {
+            Ok(place) => {
+                shared.readers.run(place, move || answerer.sortkey_count(&hash_key, reply))
+            }
+            Err(TooManyReads) => reply.error(ErrorCode::Busy),
+        }
     }
 
     /// Through the gate. The request was decoded before, the clock is read after the gate was taken

@@ -12,6 +12,7 @@ use crate::inbox::ToShard;
 use crate::leases::LeaseBoard;
 use crate::meta_link::MetaAsk;
 use crate::peers::Links;
+use crate::readers::Readers;
 use crate::settings::Settings;
 use crate::table::Table;
 
@@ -32,6 +33,8 @@ pub struct Shared {
     pub engine_options: EngineOptions,
     /// The runtime for everything that may wait: blocking pool, learning, meta server.
     pub background: tokio::runtime::Handle,
+    /// For client reads that may wait for the disk.
+    pub readers: Readers,
     pub meta: UnboundedSender<MetaAsk>,
     pub links: Links,
 }

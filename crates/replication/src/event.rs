@@ -48,9 +48,10 @@ pub enum Event {
         proposal: Proposal,
         nonce: u64,
     },
-    /// Answer to an `Update` effect; `ballot` is the one asked for.
+    /// Answer to an `Update` effect; `asked` is the configuration that was asked for, so that a
+    /// late answer to an earlier question is not taken for the answer to this one.
     UpdateReply {
-        ballot: Ballot,
+        asked: PartitionConfig,
         outcome: UpdateOutcome,
     },
     /// Answer to `ReadLog`; None: the log does not reach back that far.
@@ -167,8 +168,17 @@ pub struct PersistentState {
     pub config: PartitionConfig,
     /// The last ballot in which it was a member, 0 if that says nothing about what it holds now.
     pub member_ballot: Ballot,
+    /// The primary it followed last, which may still rely on what this node promised.
+    pub followed: Option<Followed>,
     /// Some while it has been a learner since: what it was taught under.
     pub learner: Option<LearnerMark>,
+}
+
+/// The primary a replica followed, and in which ballot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    pub primary: NodeId,
+    pub ballot: Ballot,
 }
 
 /// How far a learner has come, kept across restarts: a configuration may list it before it knows.

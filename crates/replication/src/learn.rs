@@ -3,10 +3,10 @@
 
 use pegasus_types::{AppInfo, Ballot, Committed, Decree, Mutation, NodeId, PartitionConfig, Tick};
 
-use crate::event::{CopiedState, Effect, LearnerMark};
+use crate::event::{CopiedState, Effect, Followed, LearnerMark};
 use crate::message::{LearnPlan, Message};
 use crate::replica::{Ctx, Replica};
-use crate::role::{Followed, Follower, LearnStage, Learner, Peer, Role};
+use crate::role::{Follower, LearnStage, Learner, Peer, Role};
 
 const LEARN_RETRY_MS: u64 = 500;
 
@@ -54,8 +54,8 @@ impl Replica {
         // The same primary inviting it again after a restart may already count on what it holds.
         let known = self.learner_mark.filter(|mark| mark.nonce == nonce);
         self.learner_mark = Some(known.unwrap_or(LearnerMark { nonce, matched: false }));
-        self.adopt(cx, config);
         self.followed = Some(Followed { primary: from.clone(), ballot });
+        self.adopt(cx, config);
         self.role = Role::Learner(Learner {
             nonce,
             primary: from,
@@ -175,16 +175,19 @@ impl Replica {
             }
             _ if learner.stage != LearnStage::Fetching => {}
             LearnPlan::Records { mutations } => self.take_records(cx, mutations),
-            LearnPlan::Copy => {
-                learner.stage = LearnStage::CopyWanted;
-                // The copy may end before what was acknowledged here: no longer fit to lead.
-                self.learner_mark = Some(LearnerMark { nonce, matched: false });
-                self.member_ballot = Ballot::ZERO;
-                self.save_state(cx);
-            }
+            LearnPlan::Copy => self.want_copy(cx),
             // The Sync that follows makes it stream.
             LearnPlan::Stream | LearnPlan::Retry => {}
         }
+    }
+
+    fn want_copy(&mut self, cx: &mut Ctx<'_>) {
+        let Role::Learner(learner) = &mut self.role else { return };
+        learner.stage = LearnStage::CopyWanted;
+        // The copy may end before what was acknowledged here: no longer fit to lead.
+        self.learner_mark = Some(LearnerMark { nonce: learner.nonce, matched: false });
+        self.member_ballot = Ballot::ZERO;
+        self.save_state(cx);
     }
 
     /// Records in a learn answer are committed; whatever differs from them here never was.
@@ -196,7 +199,8 @@ impl Replica {
                 || self.window.chain_at(committed) != Some(mutation.prev_chain)
                 || !mutation.is_intact()
             {
-                break;
+                // Another history below what the primary remembers: only a copy helps.
+                return self.want_copy(cx);
             }
             committed = mutation.decree;
             if self.window.chain_at(committed) != Some(mutation.chain) {
@@ -205,7 +209,9 @@ impl Replica {
             }
             self.committed = Committed(committed);
         }
-        self.request_learn(cx);
+        if committed > known {
+            self.request_learn(cx);
+        }
     }
 
     /// Learner: start the copy once nothing else touches engine and log, and ask again when an
@@ -221,6 +227,7 @@ impl Replica {
             LearnStage::CopyWanted if quiet => {
                 learner.stage = LearnStage::Copying;
                 let (from, nonce) = (learner.primary.clone(), learner.nonce);
+                self.copy = Some(nonce);
                 cx.out.push(Effect::CopyCheckpoint { from, nonce });
             }
             LearnStage::Fetching if cx.now.since(learner.asked_at) >= LEARN_RETRY_MS => {
@@ -230,9 +237,9 @@ impl Replica {
         }
     }
 
-    /// Whether engine and log are being replaced right now.
+    /// Whether engine and log may be replaced at any moment.
     pub(crate) fn copying(&self) -> bool {
-        matches!(&self.role, Role::Learner(l) if l.stage == LearnStage::Copying)
+        self.copy.is_some()
     }
 
     pub(crate) fn copy_finished(
@@ -241,6 +248,10 @@ impl Replica {
         nonce: u64,
         result: Result<CopiedState, String>,
     ) {
+        if self.copy != Some(nonce) {
+            return;
+        }
+        self.copy = None;
         if let Ok(state) = &result {
             self.restart_from(state.decree, state.chain);
         }
@@ -273,12 +284,18 @@ impl Replica {
         }
     }
 
-    pub(crate) fn learner_heard(&mut self, now: Tick, from: &NodeId, nonce: u64) {
+    pub(crate) fn learner_heard(&mut self, cx: &mut Ctx<'_>, from: &NodeId, nonce: u64) {
+        let ballot = self.config.ballot;
         if let Role::Primary(primary) = &mut self.role
             && let Some(learner) = primary.learners.get_mut(from)
             && learner.nonce == nonce
         {
-            learner.heard_at = now;
+            learner.heard_at = cx.now;
+            if learner.stream.is_none() {
+                // It may wait for a stream that ended: a Retry can be lost.
+                let plan = LearnPlan::Retry;
+                cx.send(from, Message::LearnReply { ballot, nonce, plan });
+            }
         }
     }
 }

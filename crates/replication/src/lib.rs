@@ -23,8 +23,8 @@ mod window;
 pub use check::Violation;
 
 pub use event::{
-    Admission, CopiedState, Effect, Effects, Event, Gate, GateRole, LearnerMark, PersistentState,
-    Refusal, WriteResult,
+    Admission, CopiedState, Effect, Effects, Event, Followed, Gate, GateRole, LearnerMark,
+    PersistentState, Refusal, WriteResult,
 };
 pub use lease::{LeaseOptions, LeaseTable, LeaseView, NoLeases};
 pub use message::{LearnPlan, Message, Sync, SyncAck, SyncOutcome};

@@ -86,6 +86,8 @@ pub struct Sync {
     pub round: u64,
     /// The primary's committed decree.
     pub committed: Decree,
+    /// What was prepared when this primary's tenure began: an earlier ballot may have committed it.
+    pub barrier: Decree,
     /// The primary's chain at `committed`, `committed + 1`, ... up to its last prepared decree;
     /// never empty.
     pub chains: Vec<u64>,

@@ -12,6 +12,8 @@ pub struct Options {
     pub min_ack_members: usize,
     /// Decrees prepared but not yet committed, at most.
     pub window: usize,
+    /// Decrees prepared but not yet applied, at most: an engine that stalls holds the log back.
+    pub apply_backlog: usize,
     /// Bytes of applied mutations kept in memory for members and learners that lag.
     pub cache_bytes: usize,
     /// Mutations in flight to one peer that catches up, at most.
@@ -39,6 +41,7 @@ impl Options {
             pid,
             min_ack_members: 2,
             window: 64,
+            apply_backlog: 4096,
             cache_bytes: 1 << 20,
             stream_limit: 512,
             learn_bytes: 1 << 20,

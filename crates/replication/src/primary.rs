@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use pegasus_types::{ChangeKind, NodeId, PartitionConfig, Tick};
 
-use crate::event::Effect;
+use crate::event::{Effect, Followed};
 use crate::message::Message;
 use crate::replica::{Ctx, Replica};
-use crate::role::{Followed, LearnerPeer, Peer, Phase, Primary, Role};
+use crate::role::{LearnerPeer, Peer, Phase, Primary, Role};
 
 /// Pause between two questions to the meta server, and between two warnings to a former primary.
 const ASK_AGAIN_MS: u64 = 300;
@@ -184,10 +184,11 @@ impl Replica {
         for node in lost {
             self.drop_learner(&node);
         }
-        let committed = self.committed.decree();
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
+        // What this tenure inherited may be committed although nobody here knows it.
+        let needed = self.committed.decree().max(primary.barrier);
         let mut invite = Vec::new();
         let mut ready = None;
         for (node, learner) in &mut primary.learners {
@@ -198,7 +199,7 @@ impl Replica {
                 invite.push((node.clone(), learner.nonce));
             }
             let held = cx.leases.held(cx.now, node);
-            let Some(peer) = learner.stream.as_mut().filter(|p| p.synced && p.acked >= committed)
+            let Some(peer) = learner.stream.as_mut().filter(|p| p.synced && p.acked >= needed)
             else {
                 continue;
             };

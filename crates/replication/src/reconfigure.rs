@@ -18,6 +18,7 @@ impl Replica {
     pub(crate) fn proposed(&mut self, cx: &mut Ctx<'_>, proposal: Proposal, nonce: u64) {
         let Proposal { config, kind, node } = proposal;
         if matches!(self.role, Role::Fenced)
+            || self.copying()
             || self.update.is_some()
             || config.pid != self.options.pid
             || config.ballot < self.config.ballot
@@ -114,11 +115,11 @@ impl Replica {
     pub(crate) fn update_answered(
         &mut self,
         cx: &mut Ctx<'_>,
-        ballot: Ballot,
+        asked: PartitionConfig,
         outcome: UpdateOutcome,
     ) {
         let Some(update) = &self.update else { return };
-        if update.request.config.ballot != ballot {
+        if update.request.config != asked {
             return;
         }
         match outcome {

@@ -28,6 +28,7 @@ impl Replica {
         }
         let committed = committed.min(window.last());
         let member_ballot = state.as_ref().map_or(Ballot::ZERO, |s| s.member_ballot);
+        let followed = state.as_ref().and_then(|s| s.followed.clone());
         let learner_mark = state.as_ref().and_then(|s| s.learner);
         let config = state.as_ref().map_or_else(
             || PartitionConfig::new(options.pid, app.max_replica_count),
@@ -53,7 +54,8 @@ impl Replica {
             state_seq: 0,
             state_done: 0,
             update: None,
-            followed: None,
+            copy: None,
+            followed,
             released: None,
             suspect,
             last_timestamp_us,

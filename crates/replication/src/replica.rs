@@ -4,12 +4,13 @@ use pegasus_types::{
 };
 
 use crate::event::{
-    Admission, Effect, Effects, Event, Gate, LearnerMark, PersistentState, Refusal, WriteResult,
+    Admission, Effect, Effects, Event, Followed, Gate, LearnerMark, PersistentState, Refusal,
+    WriteResult,
 };
 use crate::lease::LeaseView;
 use crate::message::Message;
 use crate::options::Options;
-use crate::role::{Followed, PendingUpdate, Phase, Role};
+use crate::role::{PendingUpdate, Phase, Role};
 use crate::window::Window;
 
 /// One replica of one partition. See the crate documentation for the protocol.
@@ -39,6 +40,9 @@ pub struct Replica {
     pub(crate) state_seq: u64,
     pub(crate) state_done: u64,
     pub(crate) update: Option<PendingUpdate>,
+    /// The nonce of a checkpoint copy that was ordered and has not ended, whatever the role is by
+    /// now: until then engine and log may be exchanged at any moment.
+    pub(crate) copy: Option<u64>,
     pub(crate) followed: Option<Followed>,
     /// A former primary that said it stopped, and in which ballot.
     pub(crate) released: Option<Followed>,
@@ -84,7 +88,7 @@ impl Replica {
             Event::Flushed { up_to } => self.engine_flushed(cx, up_to),
             Event::Config { config, asked_in } => self.config_told(cx, config, asked_in),
             Event::Proposal { proposal, nonce } => self.proposed(cx, proposal, nonce),
-            Event::UpdateReply { ballot, outcome } => self.update_answered(cx, ballot, outcome),
+            Event::UpdateReply { asked, outcome } => self.update_answered(cx, asked, outcome),
             Event::LogRead { to, nonce, after, mutations } => {
                 self.log_was_read(cx, to, nonce, after, mutations);
             }
@@ -139,7 +143,7 @@ impl Replica {
             Message::LearnRequest { nonce, last, chain, .. } => {
                 self.learn_requested(cx, &from, nonce, last, chain);
             }
-            Message::Learning { nonce, .. } => self.learner_heard(cx.now, &from, nonce),
+            Message::Learning { nonce, .. } => self.learner_heard(cx, &from, nonce),
             Message::LearnReply { nonce, plan, .. } => self.learn_answered(cx, &from, nonce, plan),
             Message::Released { ballot } => {
                 self.released = Some(Followed { primary: from, ballot });
@@ -164,6 +168,12 @@ impl Replica {
     /// said before the number returned here is persisted.
     pub(crate) fn adopt(&mut self, cx: &mut Ctx<'_>, config: PartitionConfig) -> u64 {
         assert!(config.ballot >= self.config.ballot, "a ballot never decreases");
+        if self.followed.is_none()
+            && let Some(primary) = self.config.primary.clone().filter(|p| *p != self.options.me)
+        {
+            // It may still hold promises of an earlier incarnation of this node, renewed since.
+            self.followed = Some(Followed { primary, ballot: self.config.ballot });
+        }
         if config.is_member(&self.options.me) && self.is_complete() {
             self.member_ballot = config.ballot;
         }
@@ -182,6 +192,7 @@ impl Replica {
         let state = PersistentState {
             config: self.config.clone(),
             member_ballot: self.member_ballot,
+            followed: self.followed.clone(),
             learner: self.learner_mark,
         };
         if self.state.as_ref() != Some(&state) {
@@ -222,8 +233,11 @@ impl Replica {
         if self.config.member_count() < self.options.min_ack_members {
             return Admission::Refuse(Refusal::NotEnoughMembers);
         }
-        let in_flight = self.window.last().0 - self.committed.decree().0;
-        if usize::try_from(in_flight).unwrap_or(usize::MAX) >= self.options.window {
+        let last = self.window.last().0;
+        let beyond = |decree: Decree| usize::try_from(last - decree.0).unwrap_or(usize::MAX);
+        if beyond(self.committed.decree()) >= self.options.window
+            || beyond(self.applied.decree()) >= self.options.apply_backlog
+        {
             return Admission::Wait;
         }
         Admission::Open

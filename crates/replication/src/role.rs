@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pegasus_types::{Ballot, ConfigUpdate, Decree, NodeId, Tick};
+use pegasus_types::{ConfigUpdate, Decree, NodeId, Tick};
 
 use crate::message::SyncOutcome;
 
@@ -169,11 +169,4 @@ pub(crate) enum LearnStage {
 pub(crate) struct PendingUpdate {
     pub request: ConfigUpdate,
     pub asked_at: Tick,
-}
-
-/// The primary this replica followed last, and in which ballot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Followed {
-    pub primary: NodeId,
-    pub ballot: Ballot,
 }

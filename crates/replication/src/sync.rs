@@ -4,10 +4,10 @@
 
 use pegasus_types::{Ballot, Decree, NodeId, PartitionConfig, Tick};
 
-use crate::event::LearnerMark;
+use crate::event::{Followed, LearnerMark};
 use crate::message::{Message, Sync, SyncAck, SyncOutcome};
 use crate::replica::{Ctx, Replica};
-use crate::role::{Followed, Follower, LearnStage, OwedAck, Phase, Role};
+use crate::role::{Follower, LearnStage, OwedAck, Phase, Role};
 
 impl Replica {
     /// Primary: send a Sync to every peer that needs one.
@@ -50,6 +50,7 @@ impl Replica {
         let Role::Primary(primary) = &mut self.role else {
             return;
         };
+        let barrier = primary.barrier;
         let learner = primary.learners.get(node).map(|l| l.nonce);
         primary.next_round += 1;
         let round = primary.next_round;
@@ -59,7 +60,7 @@ impl Replica {
         peer.round = round;
         peer.sync_at = cx.now;
         peer.sync_epoch = held;
-        let sync = Sync { ballot, config, learner, round, committed, chains };
+        let sync = Sync { ballot, config, learner, round, committed, barrier, chains };
         cx.send(node, Message::Sync(sync));
     }
 
@@ -71,7 +72,7 @@ impl Replica {
             && sync.config.is_primary(&from)
             && !sync.chains.is_empty()
             && sync.config.pid == self.options.pid;
-        if !sound {
+        if !sound || self.copying() {
             return;
         }
         if sync.ballot < ballot {
@@ -87,8 +88,8 @@ impl Replica {
         if !self.become_follower(cx, &from, &sync) {
             return;
         }
-        let ballot_seq = self.adopt(cx, sync.config.clone());
         self.followed = Some(Followed { primary: from, ballot: sync.ballot });
+        let ballot_seq = self.adopt(cx, sync.config.clone());
         let fresh = self.follower().is_some_and(|f| sync.round > f.last_round);
         if !fresh {
             return;
@@ -96,7 +97,9 @@ impl Replica {
         let outcome = self.match_history(cx, sync.committed, &sync.chains);
         let log_seq = self.log_seq;
         let state_seq = match outcome {
-            SyncOutcome::Matched { .. } => self.note_match(cx, sync.learner),
+            SyncOutcome::Matched { matched } if matched >= sync.barrier => {
+                self.note_match(cx, sync.learner)
+            }
             _ => ballot_seq,
         };
         let agreed = !matches!(outcome, SyncOutcome::Ahead { .. });
@@ -108,7 +111,8 @@ impl Replica {
         }
     }
 
-    /// The log holds the primary's whole history: from now on this replica is as good as a member.
+    /// The log holds everything that was or may have been committed: from now on this replica is as
+    /// good as a member.
     fn note_match(&mut self, cx: &mut Ctx<'_>, learner: Option<u64>) -> u64 {
         self.learner_mark = learner.map(|nonce| LearnerMark { nonce, matched: true });
         if self.config.is_member(&self.options.me) {
@@ -236,6 +240,7 @@ impl Replica {
         if ack.ballot != self.config.ballot {
             return;
         }
+        let barrier = if let Role::Primary(p) = &self.role { p.barrier } else { Decree::ZERO };
         let now = cx.now;
         let Some(peer) = self.peer_mut(from) else {
             return;
@@ -246,7 +251,7 @@ impl Replica {
         peer.confirmed = peer.sync_epoch;
         match ack.outcome {
             SyncOutcome::Matched { matched } => {
-                peer.matched = true;
+                peer.matched |= matched >= barrier;
                 self.resume_stream(now, from, matched);
             }
             SyncOutcome::Behind { last, chain } => {
@@ -288,6 +293,8 @@ impl Replica {
     /// Member: give the answer that was owed once everything it claims is on disk, then
     /// acknowledge what reached the log since.
     pub(crate) fn advance_follower(&mut self, cx: &mut Ctx<'_>) {
+        let behind = self.window.last().0 - self.applied.decree().0;
+        let lagging = usize::try_from(behind).unwrap_or(usize::MAX) >= self.options.apply_backlog;
         let (state_done, log_done, persisted) = (self.state_done, self.log_done, self.persisted);
         let ballot = self.config.ballot;
         let Some(primary) = self.followed.as_ref().map(|f| f.primary.clone()) else {
@@ -312,7 +319,8 @@ impl Replica {
         let Some(follower) = self.follower_mut() else {
             return;
         };
-        if follower.synced && persisted > follower.acked {
+        // An engine that lags far behind must not let the log run on.
+        if follower.synced && persisted > follower.acked && !lagging {
             follower.acked = persisted;
             cx.send(&primary, Message::PrepareAck { ballot, acked: persisted });
         }

@@ -126,7 +126,7 @@ impl Profile {
             think: dice.range(5 * MS..120 * MS),
             window: dice.range(2..80) as usize,
             cache_bytes: if dice.chance(600) { dice.range(1..1500) as usize } else { 1 << 16 },
-            learn_bytes: dice.range(100..2000) as usize,
+            learn_bytes: dice.range(600..3000) as usize,
             stream_limit: dice.range(2..200) as usize,
             lax_meta: dice.chance(600),
             clock_ppm: 40_000,

@@ -69,7 +69,7 @@ impl World {
         asked: &PartitionConfig,
         outcome: UpdateOutcome,
     ) {
-        self.step(node, pid, Event::UpdateReply { ballot: asked.ballot, outcome });
+        self.step(node, pid, Event::UpdateReply { asked: asked.clone(), outcome });
     }
 
     /// What the real shell does with a message for a partition that it may not have.

@@ -30,6 +30,7 @@ impl Onebox {
             .args(arguments)
             .env("ONEBOX_DIR", self.dir.path().join("onebox"))
             .env("ONEBOX_PORT_OFFSET", self.offset.to_string())
+            .env("ONEBOX_BUILD", "no")
             .output()
             .expect("run onebox.sh")
     }

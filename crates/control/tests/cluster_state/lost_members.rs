@@ -1,6 +1,6 @@
 //! Partitions without members, and members without a replica.
 
-use pegasus_control::{Event, Response};
+use pegasus_control::{Event, Options, Response};
 use pegasus_types::{
     Ballot, ChangeKind, Decree, NodeId, PartitionId, ReplicaStatus, UpdateOutcome,
 };
@@ -96,6 +96,20 @@ fn one_of_two_without_a_replica_leaves_the_other() {
     world.restart(n(&latest), 2);
     world.sync(n(&latest), vec![]);
     assert_eq!(world.proposed()[0].1, previous);
+}
+
+#[test]
+fn where_one_member_may_acknowledge_the_last_one_is_not_passed_over() {
+    let mut world =
+        World::healthy(Options { mutation_2pc_min_replica_count: 1, ..options() }, 3, 1, 3);
+    let (previous, latest) = dead_partition(&mut world);
+    world.restart(n(&previous), 2);
+    world.sync(n(&previous), vec![report(PID, INACTIVE, [6, 10, 12])]);
+    world.restart(n(&latest), 2);
+    world.sync(n(&latest), vec![]);
+    world.pass(10 * RESEND_MS);
+    assert_eq!(world.proposed(), vec![]);
+    assert!(world.state.ailment(PID).is_some());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use pegasus_control::{PersistError, StoreOp};
-use rocksdb::{DB, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{DB, DBRecoveryMode, IteratorMode, Options, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -98,6 +98,8 @@ impl MetaStore for EmbeddedStore {
 fn options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
+    // Every write is synced, so only the last record can be torn; damage before it is damage.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // Metadata is small; these bound what the store costs, nothing else.
     options.set_write_buffer_size(4 << 20);
     options.set_max_background_jobs(1);

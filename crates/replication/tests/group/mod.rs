@@ -36,6 +36,9 @@ pub struct Group {
     pub trace: Vec<String>,
     inbox: VecDeque<(NodeId, Event)>,
     nonce: u64,
+    /// Copies wait for `finish_copies` while this is set.
+    pub hold_copies: bool,
+    held_copies: Vec<(NodeId, NodeId, u64)>,
 }
 
 pub fn node(i: u16) -> NodeId {
@@ -102,6 +105,8 @@ impl Group {
             trace: Vec::new(),
             inbox: VecDeque::new(),
             nonce: 0,
+            hold_copies: false,
+            held_copies: Vec::new(),
         }
     }
 
@@ -252,14 +257,14 @@ impl Group {
                 self.inbox.push_back((to, Event::Message { from: at.clone(), message }));
             }
             Effect::Update(request) => {
-                let ballot = request.config.ballot;
+                let asked = request.config.clone();
                 let outcome = if request.config.ballot == self.stored.ballot.next() {
                     self.stored = request.config;
                     UpdateOutcome::Accepted(self.stored.clone())
                 } else {
                     UpdateOutcome::Refused(self.stored.clone())
                 };
-                later(Event::UpdateReply { ballot, outcome });
+                later(Event::UpdateReply { asked, outcome });
             }
             Effect::AskMeta { epoch } => {
                 later(Event::Config { config: self.stored.clone(), asked_in: Some(epoch) });
@@ -273,6 +278,9 @@ impl Group {
                     .collect();
                 let reaches = found.first().is_some_and(|m| m.decree == after.next());
                 later(Event::LogRead { to, nonce, after, mutations: reaches.then_some(found) });
+            }
+            Effect::CopyCheckpoint { from, nonce } if self.hold_copies => {
+                self.held_copies.push((at.clone(), from, nonce));
             }
             Effect::CopyCheckpoint { from, nonce } => self.copy(at, &from, nonce),
         }
@@ -288,6 +296,17 @@ impl Group {
         node.log.clear();
         self.trace.push(format!("{at}<{from} checkpoint"));
         self.inbox.push_back((at.clone(), Event::CopyFinished { nonce, result: Ok(state) }));
+    }
+
+    /// Let the copies that were held arrive now.
+    pub fn finish_copies(&mut self) -> usize {
+        self.hold_copies = false;
+        let held = std::mem::take(&mut self.held_copies);
+        for (at, from, nonce) in &held {
+            self.copy(at, from, *nonce);
+        }
+        self.pass(10);
+        held.len()
     }
 
     /// Everything applied on a node, as text.

@@ -66,6 +66,13 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// Whether a database directory has any data file.
+fn holds_tables(path: &Path) -> Result<bool, StorageError> {
+    let entries = fs::read_dir(path).map_err(|e| StorageError::io(path, e))?;
+    let mut names = entries.flatten().map(|entry| entry.path());
+    Ok(names.any(|name| name.extension().is_some_and(|e| e == "sst")))
+}
+
 impl Engine {
     /// Open `<replica_dir>/data/rdb`, first finishing an interrupted
     /// [`install_checkpoint`](Engine::install_checkpoint). **Creates an empty database if there is
@@ -77,7 +84,12 @@ impl Engine {
         if path.join("CURRENT").exists() {
             let families = DB::list_cf(&Options::default(), &path).map_err(rocks)?;
             if !families.iter().any(|name| name == meta::META_FAMILY) {
-                return Err(StorageError::corrupt(&path, "no meta column family"));
+                if holds_tables(&path)? {
+                    return Err(StorageError::corrupt(&path, "no meta column family"));
+                }
+                // The process died while it created this database: nothing is in it.
+                fs::remove_dir_all(&path).map_err(|e| StorageError::io(&path, e))?;
+                fs::create_dir_all(&path).map_err(|e| StorageError::io(&path, e))?;
             }
         } else {
             fs::create_dir_all(&path).map_err(|e| StorageError::io(&path, e))?;

@@ -122,7 +122,10 @@ fn databases_that_are_not_ours() {
     // Without the meta column family.
     let path = rdb_path(dir.path());
     std::fs::create_dir_all(&path).unwrap();
-    drop(DB::open_default(&path).unwrap());
+    let foreign = DB::open_default(&path).unwrap();
+    foreign.put(b"key", b"value").unwrap();
+    foreign.flush().unwrap();
+    drop(foreign);
     assert!(Engine::open(dir.path(), &options).unwrap_err().is_corruption());
     // With a newer data version.
     let bed = Bed::new();
@@ -132,6 +135,17 @@ fn databases_that_are_not_ours() {
     let Bed { dir, engine, .. } = bed;
     drop(engine);
     assert!(matches!(Engine::open(dir.path(), &options), Err(StorageError::Foreign { .. })));
+}
+
+#[test]
+fn a_database_whose_creation_was_cut_short_is_created_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = rdb_path(dir.path());
+    std::fs::create_dir_all(&path).unwrap();
+    // As after a kill between the database's first file and its second column family.
+    drop(DB::open_default(&path).unwrap());
+    let engine = Engine::open(dir.path(), &EngineOptions::default()).unwrap();
+    assert_eq!(engine.applied_decree(), Decree::ZERO);
 }
 
 /// The record that every mutation of the next tests rewrites with its own decree.
