@@ -4,7 +4,8 @@ set -eu
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 ensure_build_needs
-ensure_packages python3 python3-venv
+# The headers: pip builds parts of the client from source.
+ensure_packages python3 python3-venv python3-dev
 cd "$repo_dir"
 
 say "== formatting and lints"

@@ -186,7 +186,7 @@ impl World {
     /// A machine comes back with an empty disk. Only one may in a run, and only while no partition
     /// depends on it: every partition that lists it has two other members that are well.
     fn lose_data(&mut self, node: usize) {
-        let already = self.servers.iter().any(|s| s.lost_data);
+        let already = self.pids.is_empty() || self.servers.iter().any(|s| s.lost_data);
         if already || !self.is_up(node) || !self.pids.iter().all(|pid| self.others_well(node, *pid))
         {
             return;
@@ -198,7 +198,7 @@ impl World {
 
     /// One machine at a time: the others have what this one forgets.
     fn lose_power(&mut self, node: usize) {
-        let already = self.servers.iter().any(|s| s.lost_data);
+        let already = self.pids.is_empty() || self.servers.iter().any(|s| s.lost_data);
         if already || !self.is_up(node) || !self.pids.iter().all(|pid| self.others_well(node, *pid))
         {
             return;
