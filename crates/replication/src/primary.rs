@@ -27,6 +27,7 @@ impl Replica {
         primary.phase = Phase::Persisting;
         primary.meta_confirmed = None;
         self.learner_mark = None;
+        self.member_ballot = config.ballot;
         let mut former = std::mem::take(&mut primary.members);
         for node in &config.secondaries {
             let joined = primary.learners.remove(node).and_then(|l| l.stream);

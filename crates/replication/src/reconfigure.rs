@@ -2,7 +2,7 @@
 //! asks for.
 
 use pegasus_types::{
-    Ballot, ChangeKind, ConfigUpdate, NodeId, PartitionConfig, Proposal, UpdateOutcome,
+    Ballot, ChangeKind, ConfigUpdate, Decree, NodeId, PartitionConfig, Proposal, UpdateOutcome,
 };
 
 use crate::event::Effect;
@@ -60,7 +60,10 @@ impl Replica {
             Role::Learner(learner) => learner.stage == LearnStage::Streaming,
             Role::Primary(_) | Role::Fenced => false,
         };
-        if !fit || !self.is_complete() {
+        // Only the very first primary of a partition may begin with nothing.
+        let first = kind == ChangeKind::AssignPrimary && self.never_began(&config);
+        let lacks_data = self.window.last() < config.last_committed;
+        if !fit || lacks_data || (!first && !self.is_complete()) {
             return;
         }
         let me = self.options.me.clone();
@@ -189,7 +192,7 @@ impl Replica {
             }
             // Somebody made us primary without our asking, or we forgot that we asked.
             self.step_down(cx);
-            if !self.is_complete() {
+            if !self.is_complete() && !self.never_began(&config) {
                 return self.ask_to_be_left_out(cx, config);
             }
             return self.ask(cx, ChangeKind::ForceUpdateBallot, me, config);
@@ -214,6 +217,16 @@ impl Replica {
             self.role = Role::Secondary(Follower::default());
         }
         // With another primary, its Sync does the rest.
+    }
+
+    /// Whether a crash swallowed the answer to this node's very first assignment, so that nobody
+    /// served anything yet: no other node was ever a member (former ones are in `last_drops`), so
+    /// this empty replica was made for that assignment and not by somebody's invitation to learn.
+    fn never_began(&self, config: &PartitionConfig) -> bool {
+        let me = &self.options.me;
+        config.members().chain(&config.last_drops).all(|n| n == me)
+            && self.learner_mark.is_none()
+            && self.window.last() == Decree::ZERO
     }
 
     /// The configuration counts on this replica, which does not hold what a member must hold: let

@@ -182,9 +182,10 @@ impl Replica {
     }
 
     /// Whether this replica holds everything it ever acknowledged as a member or as a learner that
-    /// may have become one; only then may it become primary.
+    /// may have become one; only then may it become primary. One that never was either of them
+    /// (made anew after its disk was lost, say) is not, even if a configuration lists its node.
     pub(crate) fn is_complete(&self) -> bool {
-        self.learner_mark.is_none_or(|mark| mark.matched)
+        self.learner_mark.map_or(self.member_ballot > Ballot::ZERO, |mark| mark.matched)
     }
 
     /// Write down what has to survive a restart, if it changed; returns the number to wait for.

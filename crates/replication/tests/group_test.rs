@@ -166,6 +166,33 @@ fn a_copy_that_ends_after_the_learner_was_given_to_another_primary_does_no_harm(
 }
 
 #[test]
+fn a_replica_made_anew_never_leads_because_a_configuration_lists_its_node() {
+    let mut g = Group::healthy();
+    g.write(1, "a");
+    g.pass(50);
+    for i in 1..=3 {
+        g.kill(i);
+    }
+    // Only n:3 is left in the configuration, and it lost its disk.
+    g.stored.ballot = g.stored.ballot.next();
+    g.stored.primary = None;
+    g.stored.secondaries = vec![node(3)];
+    g.stored.last_drops = vec![node(2), node(1)];
+    g.restart(3, false);
+    g.pass(2500);
+    g.propose(3, ChangeKind::UpgradeToPrimary, 3);
+    g.pass(2500);
+    assert_eq!(g.stored.primary, None);
+    assert_eq!(g.stored.secondaries, [], "it asks to be left out");
+    // A former member that has the data may lead.
+    g.restart(1, true);
+    g.propose(1, ChangeKind::AssignPrimary, 1);
+    g.pass(2500);
+    assert_eq!(g.primary(), node(1));
+    assert_eq!(g.content(1), ["a"]);
+}
+
+#[test]
 fn an_orphaned_tail_is_dropped_by_the_new_primary() {
     let mut g = Group::healthy();
     g.write(1, "a");
