@@ -310,6 +310,28 @@ impl Cluster {
         });
     }
 
+    /// Wait until every replica has applied everything that is prepared anywhere: commits reach
+    /// secondaries some milliseconds after the client's answer. The writers must have stopped.
+    pub fn wait_quiet(&mut self) {
+        self.wait_for(Duration::from_secs(20), "all replicas applied everything", |c| {
+            let mut newest = std::collections::BTreeMap::new();
+            let mut applied = Vec::new();
+            for i in 0..c.replicas.len() {
+                let Some(list) = get_json(&c.replica_address(i), "/replica/list") else {
+                    return false;
+                };
+                for replica in list["replicas"].as_array().into_iter().flatten() {
+                    let pid = replica["pid"].to_string();
+                    let prepared = replica["prepared"].as_i64().unwrap_or(-1);
+                    let known = newest.entry(pid.clone()).or_insert(prepared);
+                    *known = prepared.max(*known);
+                    applied.push((pid, replica["applied"].as_i64()));
+                }
+            }
+            !applied.is_empty() && applied.iter().all(|(pid, at)| *at == newest.get(pid).copied())
+        });
+    }
+
     /// Poll until `condition` holds; fails the test after `limit`.
     pub fn wait_for(
         &mut self,

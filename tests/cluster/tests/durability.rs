@@ -19,6 +19,7 @@ fn written(cluster: &mut Cluster) -> cluster_tests::Progress {
 fn a_graceful_stop_and_start_keeps_everything_and_the_replicas_are_equal() {
     let mut cluster = Cluster::start(Shape::default());
     let progress = written(&mut cluster);
+    cluster.wait_quiet();
     for i in 0..3 {
         assert_eq!(cluster.stop_replica(i), Some(0), "exit code of a SIGTERM");
     }
@@ -45,6 +46,7 @@ fn killing_all_three_at_once_keeps_everything() {
     }
     cluster.wait_healthy(Duration::from_secs(30));
     assert_eq!(progress.missing(&cluster.meta_address(), "temp"), Vec::<String>::new());
+    cluster.wait_quiet();
     for i in 0..3 {
         cluster.stop_replica(i);
     }
